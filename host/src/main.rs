@@ -1,0 +1,7 @@
+//! The `perennial` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    perennial::cli::main()
+}

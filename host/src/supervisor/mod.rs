@@ -1,0 +1,1 @@
+//! Owns child processes and their deaths; knows no MCP.

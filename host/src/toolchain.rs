@@ -1,0 +1,1 @@
+//! Finds the real programs that a runtime asks for.

@@ -1,0 +1,85 @@
+//! Write plugins for [Perennial](https://github.com/perennial-mcp/perennial): MCP servers that come back.
+//!
+//! A plugin is one type that implements [`Plugin`] and at least one of the three kinds:
+//!
+//! - [`LanguageRuntime`]: turns a server's source and dependencies into a [`Plan`], plain data that the host carries out;
+//! - [`Storage`]: keeps saved servers, their versions and nothing else (any object store can be one: see [`Objects`]);
+//! - [`ToolProvider`]: adds tools to the host's own.
+//!
+//! [`export_plugin!`] makes it known to a host that links the crate. A whole plugin, a runtime for shell scripts:
+//!
+//! ```
+//! use perennial_sdk::prelude::*;
+//!
+//! #[derive(Default, Deserialize)]
+//! #[serde(crate = "perennial_sdk::serde", deny_unknown_fields, default)]
+//! pub struct Config { shell: Option<String> }
+//!
+//! pub struct Shell { shell: String }
+//!
+//! impl Plugin for Shell {
+//!     type Config = Config;
+//!     async fn init(config: Config, _: Home) -> Result<Self> {
+//!         Ok(Shell { shell: config.shell.unwrap_or_else(|| "sh".into()) })
+//!     }
+//! }
+//!
+//! impl LanguageRuntime for Shell {
+//!     fn describe(&self) -> Description {
+//!         Description::new([Language::new("shell", Template::new("exec cat"))])
+//!             .program(Program::new("sh", [self.shell.clone()]))
+//!     }
+//!     fn plan(&self, _: &Cx, spec: &ServerSpec, _: &Toolchain) -> Result<Plan> {
+//!         if !spec.dependencies.is_empty() {
+//!             return Err(Error::unsupported("a shell server has no dependencies"));
+//!         }
+//!         Ok(Plan::run(CommandLine::new("{sh}").arg("{server}/main.sh"))
+//!             .file("main.sh", &spec.code))
+//!     }
+//! }
+//!
+//! export_plugin!(shell, Shell: [runtime]);
+//! # fn main() {}
+//! ```
+
+mod context;
+mod error;
+mod library;
+mod objects;
+mod plugin;
+mod runtime;
+mod spec;
+mod storage;
+#[cfg(feature = "testkit")]
+pub mod testkit;
+mod tool;
+
+pub use context::{Cx, Progress};
+pub use error::{Error, ErrorCode, Result};
+pub use library::ObjectLibrary;
+pub use objects::{Created, ObjectMeta, Objects};
+#[doc(hidden)]
+pub use plugin::open_plugin;
+pub use plugin::{BoxFuture, Exported, Home, Opened, Plugin, Registration, registrations};
+pub use runtime::{
+    CommandLine, Description, Environment, File, Hint, Language, LanguageRuntime, Plan, Program, Resolve, Stage, Step,
+    Template, Tool, Toolchain,
+};
+pub use spec::{Dependencies, Limits, Network, Permissions, ServerId, ServerSpec};
+pub use storage::{Capabilities, DynStorage, Expected, Listing, Page, PutId, SavedServer, Storage, Summary, Version};
+pub use tool::{DynTools, ToolDefinition, ToolProvider};
+
+#[doc(hidden)]
+pub use {inventory, serde, serde_json};
+
+/// What a plugin's source needs in scope.
+pub mod prelude {
+    pub use crate::{
+        Capabilities, CommandLine, Cx, Dependencies, Description, Environment, Error, ErrorCode, Expected, Home,
+        Language, LanguageRuntime, Listing, ObjectLibrary, Objects, Page, Plan, Plugin, Program, PutId, Resolve,
+        Result, SavedServer, ServerId, ServerSpec, Stage, Step, Storage, Summary, Template, ToolDefinition,
+        ToolProvider, Toolchain, Version, export_plugin,
+    };
+    pub use serde::{self, Deserialize, Serialize};
+    pub use serde_json::{Value, json};
+}

@@ -1,0 +1,49 @@
+use std::{future::Future, time::SystemTime};
+
+use crate::Result;
+
+/// The five things that a medium must be able to do to hold a library; [`ObjectLibrary`](crate::ObjectLibrary) does the
+/// rest. Keys are relative, `/`-separated and made of `[A-Za-z0-9._-]` only.
+pub trait Objects: Send + Sync + 'static {
+    /// Writes a new object, durably, all or nothing. One of several racing writers wins; the others see
+    /// [`Created::Exists`]. After an error the object may exist all the same.
+    fn create(&self, key: &str, body: &[u8]) -> impl Future<Output = Result<Created>> + Send;
+
+    /// The whole object, or `not_found`.
+    fn read(&self, key: &str) -> impl Future<Output = Result<Vec<u8>>> + Send;
+
+    /// Every object whose key starts with `prefix` and sorts after `after`, in the order of the keys' bytes. At most
+    /// `limit` of them.
+    fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<ObjectMeta>>> + Send;
+
+    /// Removes an object; one that is not there is no error.
+    fn remove(&self, key: &str) -> impl Future<Output = Result<()>> + Send;
+
+    /// Writes or replaces an object that may be lost at any time.
+    fn cache(&self, key: &str, body: &[u8]) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// What became of a [`Objects::create`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// The object is now there, and is ours.
+    New,
+    /// There was one already.
+    Exists,
+}
+
+/// An object as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectMeta {
+    /// The whole key.
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+    /// By the medium's own clock, where it says.
+    pub modified: Option<SystemTime>,
+}

@@ -1,0 +1,336 @@
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Cx, Dependencies, Result, ServerSpec};
+
+/// A programming language that servers can be written in.
+///
+/// A runtime plans and the host acts: neither call starts a process or writes a file, so that a plan is plain data, can
+/// be tested without an interpreter, and survives any plugin boundary.
+pub trait LanguageRuntime: Send + Sync {
+    /// The languages, their templates, the programs that they need.
+    fn describe(&self) -> Description;
+
+    /// What to do so that `spec` runs with the programs that were found.
+    ///
+    /// # Errors
+    /// `invalid` for dependencies that the ecosystem's grammar refuses; whatever a parser finds wrong with the code.
+    fn plan(&self, cx: &Cx, spec: &ServerSpec, toolchain: &Toolchain) -> Result<Plan>;
+}
+
+/// What a runtime is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Description {
+    /// The languages that it runs.
+    pub languages: Vec<Language>,
+    /// The programs that the host looks for.
+    pub programs: Vec<Program>,
+    /// Explanations of error texts that its tools are known to print.
+    #[serde(default)]
+    pub hints: Vec<Hint>,
+}
+
+/// A language.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Language {
+    /// What records call it: `python`.
+    pub name: String,
+    /// What else it may be called: `py`.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// Working servers; the first one is the default.
+    pub templates: Vec<Template>,
+}
+
+/// A working server that a person can start from.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Template {
+    /// The main source file.
+    pub code: String,
+    /// What it depends on. It is taken instead of the default when a server without code asks for these packages.
+    #[serde(default)]
+    pub dependencies: Dependencies,
+}
+
+/// A program that the host looks for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Program {
+    /// What plans call it; `{name}` in a command line stands for its path.
+    pub name: String,
+    /// File names or absolute paths, the preferred one first.
+    pub candidates: Vec<String>,
+    /// Folders to look in beyond `PATH`; `~` is the home folder, `*` matches one part of a path, and of several
+    /// matches the highest version number wins.
+    #[serde(default)]
+    pub places: Vec<String>,
+    /// Arguments that make it tell about itself: a JSON object with `version`, `path`, `roots` and whatever else the
+    /// runtime wants to know, or any text with a version number in it.
+    #[serde(default)]
+    pub probe: Vec<String>,
+    /// The oldest version that will do.
+    #[serde(default)]
+    pub minimum: Option<String>,
+    /// Whether nothing works without it.
+    #[serde(default)]
+    pub required: bool,
+    /// How a person gets it.
+    #[serde(default)]
+    pub install_hint: Option<String>,
+}
+
+/// An explanation of an error text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hint {
+    /// Found anywhere in the output.
+    pub when: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// The programs that the host found, by the name that the description gave them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Toolchain {
+    /// Name → program.
+    pub tools: BTreeMap<String, Tool>,
+    /// Operating system, architecture and C library, such as `linux-x86_64-gnu`.
+    pub platform: String,
+}
+
+/// A program that was found.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tool {
+    /// The real file, never a shim.
+    pub path: PathBuf,
+    /// As the probe told it.
+    pub version: String,
+    /// Folders that it needs to read to run.
+    #[serde(default)]
+    pub roots: Vec<PathBuf>,
+    /// All that the probe told.
+    #[serde(default)]
+    pub facts: Value,
+}
+
+/// What to do so that a server runs.
+///
+/// Paths in it are placeholders, never absolute: `{env}` the environment, `{server}` the folder of the server's files,
+/// `{state}` the folder that the server may write, `{work}` a scratch folder of the current step, `{lock}` the file with
+/// the lock, `{cache}` the runtime's own package cache, and `{name}` for each program of the description.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Installed dependencies; none when there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Environment>,
+    /// The server's files, relative to `{server}`.
+    pub files: Vec<File>,
+    /// What is done after the files are written and before the server runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub build: Vec<Step>,
+    /// The server.
+    pub run: CommandLine,
+    /// Further folders that the server reads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read: Vec<String>,
+    /// What the author of the code should know, such as a pin that the plan added.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// Installed dependencies of one toolchain and one lock, shared by every server that needs just these.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// The requirements in canonical form; the same text means the same environment while a memo of its lock is kept.
+    pub requirements: String,
+    /// How the requirements become a lock.
+    pub resolve: Resolve,
+    /// How the lock becomes `{env}`.
+    pub install: Vec<Step>,
+}
+
+/// How requirements become a lock.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resolve {
+    /// What is run.
+    pub steps: Vec<Step>,
+    /// The file that then holds the lock.
+    pub output: String,
+}
+
+/// A file to write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Relative to the folder that the file belongs to.
+    pub path: String,
+    /// Text.
+    pub contents: String,
+}
+
+/// One command of a build.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// What it does, for progress.
+    pub stage: Stage,
+    /// Files that it needs, written to `{work}` first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<File>,
+    /// The command.
+    pub command: CommandLine,
+    /// Seconds that it may take.
+    pub time_limit_s: u64,
+    /// The registry that it talks to, such as `pypi`; none when it needs no network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+    /// Folders that it writes, beside `{work}`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub writes: Vec<String>,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Requirements become exact versions.
+    Resolving,
+    /// Packages are fetched and installed.
+    Installing,
+    /// Source becomes something that runs, or runs faster.
+    Compiling,
+}
+
+/// A program and its arguments; no shell ever sees it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandLine {
+    /// A placeholder, alone or at the start of a path.
+    pub program: String,
+    /// Each is one argument; placeholders are replaced inside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Environment variables; beside these the process gets `PATH`, `HOME`, `TMPDIR` and the locale of the host's choice.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+}
+
+impl Description {
+    /// A runtime for these languages, which needs no program yet.
+    pub fn new(languages: impl IntoIterator<Item = Language>) -> Self {
+        Self { languages: languages.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Adds a program.
+    #[must_use]
+    pub fn program(mut self, program: Program) -> Self {
+        self.programs.push(program);
+        self
+    }
+
+    /// Adds an explanation of an error text.
+    #[must_use]
+    pub fn hint(mut self, when: impl Into<String>, hint: impl Into<String>) -> Self {
+        self.hints.push(Hint { when: when.into(), hint: hint.into() });
+        self
+    }
+}
+
+impl Language {
+    /// A language with its default template.
+    pub fn new(name: impl Into<String>, template: Template) -> Self {
+        Self { name: name.into(), aliases: Vec::new(), templates: vec![template] }
+    }
+
+    /// Adds another name.
+    #[must_use]
+    pub fn alias(mut self, alias: impl Into<String>) -> Self {
+        self.aliases.push(alias.into());
+        self
+    }
+
+    /// Adds another template.
+    #[must_use]
+    pub fn template(mut self, template: Template) -> Self {
+        self.templates.push(template);
+        self
+    }
+}
+
+impl Template {
+    /// A template without dependencies.
+    pub fn new(code: impl Into<String>) -> Self {
+        Self { code: code.into(), dependencies: Dependencies::default() }
+    }
+}
+
+impl Program {
+    /// A required program, to be found under any of these names.
+    pub fn new(name: impl Into<String>, candidates: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self {
+            name: name.into(),
+            candidates: candidates.into_iter().map(Into::into).collect(),
+            places: Vec::new(),
+            probe: vec!["--version".into()],
+            minimum: None,
+            required: true,
+            install_hint: None,
+        }
+    }
+}
+
+impl Toolchain {
+    /// A program by its name in the description.
+    pub fn tool(&self, name: &str) -> Option<&Tool> {
+        self.tools.get(name)
+    }
+}
+
+impl Tool {
+    /// Whether `path` lies in one of the folders that the program needs.
+    pub fn contains(&self, path: &Path) -> bool {
+        self.roots.iter().any(|root| path.starts_with(root))
+    }
+}
+
+impl Plan {
+    /// A plan that only runs something.
+    pub fn run(run: CommandLine) -> Self {
+        Self { run, ..Self::default() }
+    }
+
+    /// Adds a file of the server.
+    #[must_use]
+    pub fn file(mut self, path: impl Into<String>, contents: impl Into<String>) -> Self {
+        self.files.push(File { path: path.into(), contents: contents.into() });
+        self
+    }
+}
+
+impl CommandLine {
+    /// A program without arguments.
+    pub fn new(program: impl Into<String>) -> Self {
+        Self { program: program.into(), ..Self::default() }
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.insert(name.into(), value.into());
+        self
+    }
+}
