@@ -41,6 +41,15 @@ impl Failure {
             Self::Error(error) => Exit::from(&error.code),
         }
     }
+
+    /// Puts what was being done in front of an error; configuration errors name their place instead.
+    #[must_use]
+    pub fn context(self, doing: impl fmt::Display) -> Self {
+        match self {
+            Self::Error(error) => Self::Error(error.context(doing)),
+            configuration => configuration,
+        }
+    }
 }
 
 impl From<&ErrorCode> for Exit {

@@ -1,5 +1,6 @@
 //! Perennial: MCP servers that come back. `ARCHITECTURE.md` is the map of this crate.
 
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod environment;
