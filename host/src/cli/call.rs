@@ -44,16 +44,18 @@ impl Call {
     }
 }
 
-fn parse(arguments: &str) -> Result<Map<String, Value>, Error> {
+fn parse(arguments: &str) -> Result<Map<String, Value>, Failure> {
     let mut text = arguments.to_owned();
     if arguments == "-" {
         text.clear();
-        std::io::stdin().read_to_string(&mut text)?;
+        std::io::stdin().read_to_string(&mut text).map_err(Error::from)?;
     }
-    serde_json::from_str(&text).map_err(|error| {
-        Error::invalid(format!("the arguments are not a JSON object: {error}"))
-            .hint("quote them for the shell: '{\"message\": \"Hello\"}'")
-    })
+    let wrong = |why: String| Failure::Usage(Error::invalid(why).hint("one that fits: '{\"message\": \"Hello\"}'"));
+    match serde_json::from_str(&text) {
+        Ok(Value::Object(arguments)) => Ok(arguments),
+        Ok(_) => Err(wrong("the arguments are JSON, but no object".into())),
+        Err(error) => Err(wrong(format!("the arguments are no JSON: {error}"))),
+    }
 }
 
 /// A result for people: its text, and whatever is no text as JSON.

@@ -132,8 +132,8 @@ impl Common {
 fn report(failure: &Failure) {
     let stderr = std::io::stderr();
     let text = match failure {
-        Failure::Configuration(error) => format!("perennial: {error}\n{}", error.render(output::colour(&stderr))),
-        Failure::Error(_) => format!("perennial: {}\n", output::plain(&failure.to_string())),
+        Failure::Configuration(error) if error.position().is_some() => error.render(output::colour(&stderr)),
+        _ => format!("perennial: {}\n", output::plain(&failure.to_string())),
     };
     let _ = stderr.lock().write_all(text.as_bytes());
 }
