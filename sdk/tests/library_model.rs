@@ -1,5 +1,7 @@
 //! The library against a model of it: several writers, each with what it remembers, on a medium that fails.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::collections::BTreeMap;
 
 use perennial_sdk::{

@@ -147,6 +147,10 @@ impl Index {
 }
 
 impl Head {
+    pub(super) fn modified(&self) -> Option<SystemTime> {
+        self.stamp?.modified
+    }
+
     fn summary(&self, id: &ServerId) -> Option<Summary> {
         match &self.state {
             HeadState::Live(summary) => Some(Summary::clone(summary)),

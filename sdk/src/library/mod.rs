@@ -9,7 +9,10 @@ mod key;
 mod read;
 mod write;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
 
 use serde_json::value::RawValue;
 
@@ -39,6 +42,8 @@ pub struct Newest {
     pub deleted: bool,
     /// Why it cannot be used, when it cannot.
     pub damage: Option<String>,
+    /// When it was written, by the medium's own clock, where it says.
+    pub modified: Option<SystemTime>,
 }
 
 /// One version as it is stored, for those that must carry a record which they cannot read.

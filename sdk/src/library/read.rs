@@ -66,6 +66,7 @@ impl<O: Objects> ObjectLibrary<O> {
                 HeadState::Damaged(damage) => Some(damage.to_string()),
                 _ => None,
             },
+            modified: head.modified(),
         };
         Ok(self.index().heads().map(newest).collect())
     }
