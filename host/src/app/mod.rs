@@ -5,7 +5,7 @@ mod tour;
 
 use std::{sync::Arc, time::Duration};
 
-pub use command::{call, remove, saved, saved_server, serve};
+pub use command::{call, check, remove, saved, saved_server, serve};
 pub use tour::tour;
 
 use perennial_sdk::{Error, Home};
