@@ -10,8 +10,23 @@ use crate::support::{TestHome, TestHost, carrying, echo_server, misbehaving_serv
 #[rstest]
 fn a_server_that_is_odd_but_usable_is_used(
     #[values(
-        "good", "banner", "json_banner", "json_log", "id_null", "id_one", "prints", "wrong_id", "twice", "as_batch",
-        "crlf", "asks", "bad_tool", "pages_forever", "stderr_flood", "ignores_eof", "ignores_everything"
+        "good",
+        "banner",
+        "json_banner",
+        "json_log",
+        "id_null",
+        "id_one",
+        "prints",
+        "wrong_id",
+        "twice",
+        "as_batch",
+        "crlf",
+        "asks",
+        "bad_tool",
+        "pages_forever",
+        "stderr_flood",
+        "ignores_eof",
+        "ignores_everything"
     )]
     mode: &str,
 ) {
@@ -177,11 +192,14 @@ fn progress_reaches_the_caller_under_the_callers_token() {
     let home = TestHome::new();
     let mut host = home.start();
     let id = host.create_python(&misbehaving_server("progress"));
-    let call = host.begin("tools/call", json!({
-        "name": "execute-tool",
-        "arguments": {"serverId": id, "toolName": "echo", "args": {"message": "done"}},
-        "_meta": {"progressToken": "mine"}
-    }));
+    let call = host.begin(
+        "tools/call",
+        json!({
+            "name": "execute-tool",
+            "arguments": {"serverId": id, "toolName": "echo", "args": {"message": "done"}},
+            "_meta": {"progressToken": "mine"}
+        }),
+    );
     for step in 1..=3 {
         let progress = host.notification("notifications/progress")["params"].clone();
         assert_eq!(progress["progressToken"], "mine", "{progress}");
@@ -243,8 +261,10 @@ fn sixty_four_calls_at_once_are_all_answered() {
     let home = TestHome::new();
     let mut host = home.start();
     let id = host.create_python(echo_server());
-    let calls: Vec<(String, Value)> =
-        (0..64).map(|number| number.to_string()).map(|text| (text.clone(), begin_echo(&mut host, &id, &text))).collect();
+    let calls: Vec<(String, Value)> = (0..64)
+        .map(|number| number.to_string())
+        .map(|text| (text.clone(), begin_echo(&mut host, &id, &text)))
+        .collect();
     for (text, call) in calls {
         assert_eq!(host.reply(&call).ok().text(), text);
     }

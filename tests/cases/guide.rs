@@ -49,7 +49,10 @@ fn a_server_comes_back_after_a_restart(
 
     let mut host = home.start();
     let listed = host.call("list-saved-servers", json!({})).ok().text();
-    assert_eq!(listed, format!("📂 Saved servers:\n📄 {NAME} (ID: {id}, Language: python, Saved: {})", saved_at(&listed)));
+    assert_eq!(
+        listed,
+        format!("📂 Saved servers:\n📄 {NAME} (ID: {id}, Language: python, Saved: {})", saved_at(&listed))
+    );
     let loaded = host.call("load-saved-server", json!({"savedServerId": id})).ok();
     let new_id = loaded.facts()["serverId"].as_str().unwrap().to_owned();
     assert_server_id(&new_id);
@@ -106,7 +109,8 @@ fn every_acknowledged_save_outlives_a_kill_in_the_middle_of_the_next() {
         assert_eq!(listed.matches("📄").count(), 1, "{listed}");
         for version in 1..=acknowledged {
             let arguments = json!({"savedServerId": id, "version": version});
-            let loaded = host.call("load-saved-server", arguments).ok().facts()["serverId"].as_str().unwrap().to_owned();
+            let loaded =
+                host.call("load-saved-server", arguments).ok().facts()["serverId"].as_str().unwrap().to_owned();
             let answer = host.execute(&loaded, "echo", json!({"message": "back"})).ok();
             assert_eq!(answer.text(), "back", "version {version} of {acknowledged}");
         }

@@ -1,6 +1,6 @@
 //! The saved servers: versions, and everything that may happen to the file that users know.
 
-use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, process::ExitStatus, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -172,7 +172,7 @@ fn two_hosts_that_save_at_once_lose_nothing() {
         let listed = host.call("list-saved-servers", json!({})).ok().text();
         assert!(listed.contains(&ids[0]) && listed.contains(&ids[1]), "{listed}");
     }
-    hosts.map(TestHost::close);
+    assert!(hosts.map(TestHost::close).iter().all(ExitStatus::success));
     let mut host = home.start();
     for id in &ids {
         for version in [1, 10] {

@@ -1,6 +1,6 @@
 //! Every process of a server is gone within three seconds of any end.
 
-use std::{net::TcpListener, time::Duration};
+use std::time::Duration;
 
 use rstest::rstest;
 use serde_json::json;
@@ -44,11 +44,14 @@ fn no_descendant_outlives_its_server(#[values(End::Deleted)] _end: End) {
 
 #[test]
 fn the_end_of_stdin_in_the_middle_of_a_build_ends_the_build() {
-    let (home, _registry) = home_with_a_silent_registry();
+    let home = home_with_a_hanging_installer();
     let mut host = home.start();
-    host.begin_call("create-server-from-template", json!({
-        "language": "python", "code": "import requests", "dependencies": {"requests": "*"}
-    }));
+    host.begin_call(
+        "create-server-from-template",
+        json!({
+            "language": "python", "code": "import requests", "dependencies": {"requests": "*"}
+        }),
+    );
     let before = carrying(&home.mark()).len();
     let building = wait_until(Duration::from_secs(20), || carrying(&home.mark()).len() > before);
     assert!(building, "no installer was started\n{}", host.stderr());
@@ -58,12 +61,15 @@ fn the_end_of_stdin_in_the_middle_of_a_build_ends_the_build() {
 
 #[test]
 fn a_cancelled_build_ends_and_leaves_nothing() {
-    let (home, _registry) = home_with_a_silent_registry();
+    let home = home_with_a_hanging_installer();
     let mut host = home.start();
     let before = carrying(&home.mark()).len();
-    let call = host.begin_call("create-server-from-template", json!({
-        "language": "python", "code": "import requests", "dependencies": {"requests": "*"}
-    }));
+    let call = host.begin_call(
+        "create-server-from-template",
+        json!({
+            "language": "python", "code": "import requests", "dependencies": {"requests": "*"}
+        }),
+    );
     let building = wait_until(Duration::from_secs(20), || carrying(&home.mark()).len() > before);
     assert!(building, "no installer was started\n{}", host.stderr());
     host.notify("notifications/cancelled", json!({"requestId": call}));
@@ -83,10 +89,9 @@ fn start_family(home: &TestHome, host: &mut TestHost, mode: &str) -> String {
     id
 }
 
-/// A package registry that takes connections and never answers, and a home that uses it.
-fn home_with_a_silent_registry() -> (TestHome, TcpListener) {
-    let registry = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = registry.local_addr().unwrap();
-    let config = format!("[registries]\npypi = \"http://{address}/simple\"\n");
-    (TestHome::new().own_cache().with_uv().config(&config), registry)
+/// A home whose installer never ends.
+fn home_with_a_hanging_installer() -> TestHome {
+    let home = TestHome::new().own_cache();
+    let config = format!("[plugins.python]\nconfig = {{ uv = {:?} }}\n", home.hanging_uv());
+    home.config(&config)
 }

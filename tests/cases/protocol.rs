@@ -250,9 +250,12 @@ fn nothing_comes_for_a_cancelled_call_whose_child_answers_late() {
     let home = TestHome::new();
     let mut host = home.start();
     let server = host.create_python(&misbehaving_server("slow"));
-    let call = host.begin_call("execute-tool", json!({
-        "serverId": server, "toolName": "echo", "args": {"message": "late"}
-    }));
+    let call = host.begin_call(
+        "execute-tool",
+        json!({
+            "serverId": server, "toolName": "echo", "args": {"message": "late"}
+        }),
+    );
     assert_eq!(host.execute(&server, "echo", json!({"message": "now"})).ok().text(), "now");
     host.notify("notifications/cancelled", json!({"requestId": call, "reason": "enough"}));
     let state = || "the call was cancelled";

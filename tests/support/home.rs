@@ -1,6 +1,7 @@
 use std::{
     ffi::OsString,
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -8,7 +9,7 @@ use std::{
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{TestHost, installed, wait_until_gone};
+use super::{TestHost, installed, wait_until_gone, without_network};
 
 /// The environment of a host: folders of its own that outlive any single run, and nothing else of the machine but
 /// `PATH` and the way to the package registries.
@@ -126,7 +127,27 @@ impl TestHome {
 
     /// A host after the handshake of 2025-11-25.
     pub fn start(&self) -> TestHost {
-        let mut host = self.spawn();
+        Self::shake_hands(self.spawn())
+    }
+
+    /// The same without any network.
+    pub fn start_offline(&self) -> TestHost {
+        Self::shake_hands(TestHost::spawn(without_network(&self.command(&["serve"]))))
+    }
+
+    /// An `uv` that tells its version and then hangs for ever over whatever it is asked to do.
+    pub fn hanging_uv(&self) -> PathBuf {
+        let program = self.path().join("uv");
+        let text = format!(
+            "#!/bin/sh\ncase \"$*\" in *--version*) echo 'uv 0.13.8';; *) exec tail -f /dev/null '{}';; esac\n",
+            self.path().join("run").display()
+        );
+        fs::write(&program, text).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        program
+    }
+
+    fn shake_hands(mut host: TestHost) -> TestHost {
         let answer = host.request(
             "initialize",
             json!({

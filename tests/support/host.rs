@@ -33,13 +33,15 @@ pub struct TestHost {
 
 impl TestHost {
     pub fn spawn(mut command: Command) -> Self {
-        let mut process =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(process.stdout.take().unwrap());
         let (sender, lines) = channel();
-        thread::spawn(move || stdout.split(b'\n').map_while(Result::ok).try_for_each(|line| {
-            sender.send(String::from_utf8_lossy(&line).into_owned())
-        }));
+        thread::spawn(move || {
+            stdout
+                .split(b'\n')
+                .map_while(Result::ok)
+                .try_for_each(|line| sender.send(String::from_utf8_lossy(&line).into_owned()))
+        });
         let stderr = Arc::new(Mutex::new(Vec::new()));
         let (mut source, kept) = (process.stderr.take().unwrap(), stderr.clone());
         thread::spawn(move || {

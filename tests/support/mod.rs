@@ -3,12 +3,14 @@
 mod fixtures;
 mod home;
 mod host;
+mod network;
 mod processes;
 mod reply;
 
 pub use fixtures::{echo_server, misbehaving_server, requests_server, with_mark};
 pub use home::TestHome;
 pub use host::TestHost;
+pub use network::without_network;
 pub use processes::{carrying, wait_until, wait_until_gone};
 pub use reply::Reply;
 
