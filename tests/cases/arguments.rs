@@ -82,7 +82,6 @@ fn names_that_differ_in_case_only_are_two_servers() {
 #[case::as_text(json!({"toolName": "echo", "args": "{\"message\": \"Hello\"}"}))]
 #[case::at_top_level(json!({"toolName": "echo", "message": "Hello"}))]
 #[case::as_arguments(json!({"toolName": "echo", "arguments": {"message": "Hello"}}))]
-#[case::snake_case(json!({"tool_name": "echo", "args": {"message": "Hello"}}))]
 fn slips_are_understood(#[case] mut arguments: Value) {
     let home = TestHome::new();
     let mut host = home.start();
@@ -187,7 +186,7 @@ fn far_too_much_code_is_refused_with_the_limit() {
     let mut host = home.start();
     let code = "# filler\n".repeat(12 << 17);
     let error = host.call("create-server-from-template", json!({"language": "python", "code": code})).error();
-    assert!(error.len() < 4096 && error.contains("MiB"), "{error:.500}");
+    assert!(error.len() < 4096 && error.contains("limit"), "{error:.500}");
 }
 
 #[rstest]

@@ -18,6 +18,7 @@ fn a_server_that_is_odd_but_usable_is_used(
         "id_one",
         "prints",
         "wrong_id",
+        "text_id",
         "twice",
         "as_batch",
         "crlf",
