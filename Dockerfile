@@ -5,6 +5,7 @@ ARG RUNTIME_BASE=debian:trixie-slim
 
 # hadolint ignore=DL3006
 FROM ${RUST_BASE} AS build
+ENV CARGO_HOME=/usr/local/cargo
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
@@ -32,8 +33,9 @@ RUN apt-get update && \
     rm -rf /var/lib/apt/lists/*
 COPY --from=uv /uv/bin/uv /usr/local/bin/uv
 
-RUN useradd --uid 1000 --user-group --create-home --shell /usr/sbin/nologin perennial && \
-    install --directory --owner perennial --group perennial /app/data
+# The home folder is readable for all: started with --user, Perennial is somebody else.
+RUN useradd --uid 1000 --user-group --home-dir /home/perennial --shell /usr/sbin/nologin perennial && \
+    install --directory --owner perennial --group perennial --mode 0755 /home/perennial /app/data
 COPY LICENSE-APACHE LICENSE-MIT /usr/share/doc/perennial/
 COPY --chmod=0755 container/entrypoint /usr/local/bin/perennial-entrypoint
 COPY --from=build /out/perennial /usr/local/bin/perennial
@@ -45,7 +47,7 @@ ENV HOME=/home/perennial \
 WORKDIR /app/data
 VOLUME ["/app/data"]
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["perennial-entrypoint"]
+ENTRYPOINT ["/usr/local/bin/perennial-entrypoint"]
 CMD ["serve"]
 
 ARG VERSION=
