@@ -29,7 +29,7 @@ FROM ${RUNTIME_BASE}
 # Debian's security fixes arrive with a rebuild: pinned versions would keep them out.
 # hadolint ignore=DL3008
 RUN apt-get update && \
-    apt-get install --yes --no-install-recommends ca-certificates python3 && \
+    apt-get install --yes --no-install-recommends ca-certificates python3 tini && \
     rm -rf /var/lib/apt/lists/*
 COPY --from=uv /uv/bin/uv /usr/local/bin/uv
 
@@ -41,13 +41,15 @@ COPY --chmod=0755 container/entrypoint /usr/local/bin/perennial-entrypoint
 COPY --from=build /out/perennial /usr/local/bin/perennial
 
 ENV HOME=/home/perennial \
+    XDG_CONFIG_HOME=/etc \
     MCP_CREATE_DATA_DIR=/app/data \
     PERENNIAL_CACHE_DIR=/app/data/.cache \
     PERENNIAL_STATE_DIR=/app/data/.state
 WORKDIR /app/data
 VOLUME ["/app/data"]
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["/usr/local/bin/perennial-entrypoint"]
+# A process 1 that heeds signals from the first moment on, and reaps what `docker exec` leaves behind.
+ENTRYPOINT ["/usr/bin/tini", "--", "/usr/local/bin/perennial-entrypoint"]
 CMD ["serve"]
 
 ARG VERSION=
