@@ -1,0 +1,232 @@
+//! The host's end of a sidecar.
+
+use std::{
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{net::UnixStream, process::CommandExt},
+    },
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use perennial_sdk::{Error, ErrorCode, Result};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    net::unix::{OwnedReadHalf, OwnedWriteHalf},
+    sync::watch,
+    task::JoinHandle,
+    time::{sleep, sleep_until, timeout},
+};
+
+use super::{
+    Exit, ExitCause, Process, ProcessSpec, Ring,
+    leftovers::Leftovers,
+    orphans::{self, Sidecar},
+    process::{Shared, Wish},
+    wire::{Order, Report, TERMINATE, send_order},
+};
+
+/// After this long of killing, the sidecar itself is killed and the host goes on in its place.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long the last of stderr may take when nobody is left to write any.
+pub(super) const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// Where the child's stdin leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stdin {
+    Pipe,
+    Null,
+}
+
+pub(super) struct Started {
+    pub(super) process: Process,
+    pub(super) stdin: Option<OwnedFd>,
+    pub(super) stdout: OwnedFd,
+    pub(super) stderr: OwnedFd,
+    pub(super) watch: Watch,
+}
+
+/// Follows one tree to its end; dropped, it leaves the tree to the sidecar, which then sees the end of its lifeline.
+pub(super) struct Watch {
+    reports: Reports,
+    commands: Option<OwnedWriteHalf>,
+    wish: watch::Receiver<Wish>,
+    sidecar: Sidecar,
+    started_at: Instant,
+    exit: watch::Sender<Option<Exit>>,
+}
+
+type Reports = Lines<BufReader<OwnedReadHalf>>;
+
+/// Descriptors and process of a sidecar that has its order.
+struct Raw {
+    lifeline: UnixStream,
+    sidecar: Sidecar,
+    stdin: Option<OwnedFd>,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+}
+
+pub(super) async fn start(
+    program: PathBuf,
+    leftovers: Arc<Leftovers>,
+    spec: ProcessSpec,
+    stdin: Stdin,
+) -> Result<Started> {
+    let label = spec.label.clone();
+    let failed = |error: io::Error| {
+        Error::unavailable(format!("`{label}` could not be started: {error}"))
+            .hint("stop servers that are not needed, or raise the host's limits of processes and open files")
+    };
+    let raw = tokio::task::spawn_blocking(move || launch(&program, &leftovers, spec, stdin)).await?.map_err(failed)?;
+    let started_at = Instant::now();
+    let (reader, commands) = tokio::net::UnixStream::from_std(raw.lifeline).map_err(failed)?.into_split();
+    let mut reports = BufReader::new(reader).lines();
+    let pid = match next(&mut reports).await {
+        Some(Report::Started { pid }) => pid,
+        Some(Report::NotStarted { errno, reason }) => {
+            return Err(Error::new(code(errno), format!("`{label}` could not be started: {reason}")));
+        }
+        Some(Report::Ended(_)) | None => {
+            return Err(Error::unavailable(format!("`{label}` could not be started: its sidecar ended")));
+        }
+    };
+    let (wish, wishes) = watch::channel(Wish::Run);
+    let (exit, exits) = watch::channel(None);
+    let process = Process { shared: Arc::new(Shared { pid, started_at, wish, exit: exits, stderr: Ring::default() }) };
+    let watch = Watch { reports, commands: Some(commands), wish: wishes, sidecar: raw.sidecar, started_at, exit };
+    Ok(Started { process, stdin: raw.stdin, stdout: raw.stdout, stderr: raw.stderr, watch })
+}
+
+impl Watch {
+    /// Goes on in the background; `drained` is whoever reads stderr.
+    pub(super) fn spawn(self, drained: Option<JoinHandle<()>>) {
+        tokio::spawn(self.follow(drained));
+    }
+
+    async fn follow(mut self, drained: Option<JoinHandle<()>>) {
+        let cause = self.until_ended().await;
+        let orderly = self.until_sidecar_gone().await;
+        if cause.is_none() || !orderly {
+            orphans::end().await;
+        }
+        if let Some(drained) = drained {
+            let _ = timeout(LAST_WORDS, drained).await;
+        }
+        let cause = cause.unwrap_or(ExitCause::SidecarKilled);
+        self.exit.send_replace(Some(Exit { cause, after: self.started_at.elapsed() }));
+    }
+
+    /// None when the sidecar ended without a word.
+    async fn until_ended(&mut self) -> Option<ExitCause> {
+        let mut deadline = None;
+        loop {
+            tokio::select! {
+                report = next(&mut self.reports) => return match report {
+                    Some(Report::Ended(_)) if self.was_wished() => Some(ExitCause::Stopped),
+                    Some(Report::Ended(cause)) => Some(cause),
+                    _ if deadline.is_some() => Some(ExitCause::Stopped),
+                    _ => None,
+                },
+                wish = wished(&mut self.wish), if deadline.is_none() => match wish {
+                    Wish::Run | Wish::End => {}
+                    Wish::Terminate => {
+                        if let Some(commands) = &mut self.commands {
+                            let _ = commands.write_all(&[TERMINATE]).await;
+                        }
+                    }
+                    Wish::Kill => {
+                        self.commands = None;
+                        deadline = Some(tokio::time::Instant::now() + PATIENCE);
+                    }
+                },
+                () = until(deadline) => return Some(ExitCause::Stopped),
+            }
+        }
+    }
+
+    fn was_wished(&self) -> bool {
+        self.wish.has_changed().is_err() || *self.wish.borrow() != Wish::Run
+    }
+
+    /// Whether it ended by itself, which means that nothing is left below it.
+    async fn until_sidecar_gone(&mut self) -> bool {
+        self.commands = None;
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            if let Some(success) = self.sidecar.ended() {
+                return success;
+            }
+            if Instant::now() > patience {
+                self.sidecar.kill();
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// The next wish; none left to wish for anything means that nobody wants the tree.
+async fn wished(wish: &mut watch::Receiver<Wish>) -> Wish {
+    match wish.changed().await {
+        Ok(()) => *wish.borrow_and_update(),
+        Err(_) => Wish::Kill,
+    }
+}
+
+async fn until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next(reports: &mut Reports) -> Option<Report> {
+    let line = reports.next_line().await.ok().flatten()?;
+    serde_json::from_str(&line).ok()
+}
+
+fn launch(program: &Path, leftovers: &Leftovers, spec: ProcessSpec, stdin: Stdin) -> io::Result<Raw> {
+    let (lifeline, far_lifeline) = UnixStream::pair()?;
+    let (stdout, far_stdout) = io::pipe()?;
+    let (stderr, far_stderr) = io::pipe()?;
+    let (far_stdin, stdin) = match stdin {
+        Stdin::Pipe => io::pipe().map(|(reader, writer)| (Some(reader), Some(writer)))?,
+        Stdin::Null => (None, None),
+    };
+    let mut env = spec.env;
+    env.insert(ProcessSpec::MARK.into(), leftovers.mark().into());
+    let order = Order { program: spec.program, args: spec.args, env, cwd: spec.cwd };
+
+    // No `pre_exec`, folder, user or group: std then uses posix_spawn, and the host is not forked.
+    #[expect(clippy::disallowed_methods, reason = "the supervisor is where processes start")]
+    let mut command = Command::new(program);
+    command
+        .arg0("perennial")
+        .arg("__run")
+        .arg(spec.label.replace('\0', ""))
+        .env_clear()
+        .env(ProcessSpec::MARK, leftovers.mark())
+        .stdin(Stdio::from(OwnedFd::from(far_lifeline)))
+        .stdout(Stdio::from(far_stdout))
+        .stderr(Stdio::from(far_stderr));
+    let sidecar = Sidecar::spawn(&mut command)?;
+    drop(command);
+    leftovers.record(sidecar.pid());
+    lifeline.set_write_timeout(Some(Duration::from_secs(5)))?;
+    send_order(&lifeline, &order, far_stdin.as_ref().map(AsFd::as_fd))?;
+    lifeline.set_nonblocking(true)?;
+    Ok(Raw { lifeline, sidecar, stdin: stdin.map(OwnedFd::from), stdout: stdout.into(), stderr: stderr.into() })
+}
+
+fn code(errno: i32) -> ErrorCode {
+    match io::Error::from_raw_os_error(errno).kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => ErrorCode::NotFound,
+        io::ErrorKind::PermissionDenied => ErrorCode::Denied,
+        io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => ErrorCode::Unavailable,
+        _ => ErrorCode::Invalid,
+    }
+}
