@@ -33,8 +33,10 @@ RUN apt-get update && \
     rm -rf /var/lib/apt/lists/*
 COPY --from=uv /uv/bin/uv /usr/local/bin/uv
 
+# 1000 is whose a folder on a personal machine usually is; Ubuntu's images have given it away.
 # The home folder is readable for all: started with --user, Perennial is somebody else.
-RUN useradd --uid 1000 --user-group --home-dir /home/perennial --shell /usr/sbin/nologin perennial && \
+ARG USER_ID=1000
+RUN useradd --uid "${USER_ID}" --user-group --home-dir /home/perennial --shell /usr/sbin/nologin perennial && \
     install --directory --owner perennial --group perennial --mode 0755 /home/perennial /app/data
 COPY LICENSE-APACHE LICENSE-MIT /usr/share/doc/perennial/
 COPY --chmod=0755 container/entrypoint /usr/local/bin/perennial-entrypoint
