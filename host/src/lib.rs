@@ -3,5 +3,7 @@
 pub mod cli;
 pub mod config;
 pub mod environment;
+pub mod exit;
+pub mod log;
 pub mod supervisor;
 pub mod toolchain;

@@ -59,7 +59,7 @@ pub(super) enum Answer {
 }
 
 /// Takes the `params` of progress notifications.
-pub(super) type ProgressSink = Arc<dyn Fn(Map<String, Value>) + Send + Sync>;
+pub type ProgressSink = Arc<dyn Fn(Map<String, Value>) + Send + Sync>;
 
 /// A request that waits for its answer; dropped early, it is cancelled at the child.
 pub(super) struct Waiting {
