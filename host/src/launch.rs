@@ -1,7 +1,7 @@
 //! The one creation path: spec → plan → environment → process → session. Create, load, restart and update all go here.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -61,9 +61,13 @@ pub struct Instance {
     /// The process.
     pub process: Process,
     tools: Mutex<Arc<Toolset>>,
+    _source: SourceFolder,
     // keeps the environment from being removed
     _prepared: Prepared,
 }
+
+/// The files of one start of a server: an update is built beside the instance that still serves.
+struct SourceFolder(PathBuf);
 
 const LOG_LINES: usize = 60;
 
@@ -81,11 +85,11 @@ impl Launch {
                 .await
                 .map_err(|_| Error::internal(format!("the runtime `{}` panicked while it planned", runtime.name)))??
         };
-        let folder = self.servers_dir.join(place.home.as_str());
-        let (server_dir, state_dir) = (folder.join(format!("source-{}", place.id)), folder.join("state"));
+        let state_dir = self.servers_dir.join(place.home.as_str()).join("state");
+        let source = SourceFolder::new(&self.servers_dir, place);
         let mut prepared = self
             .environments
-            .prepare(cx, &runtime, &toolchain, &plan, spec.lock.as_deref(), &server_dir, &state_dir)
+            .prepare(cx, &runtime, &toolchain, &plan, spec.lock.as_deref(), &source.0, &state_dir)
             .await?;
         cx.progress(1.0, None, "starting the server");
         prepared.process.label = place.id.to_string();
@@ -101,21 +105,13 @@ impl Launch {
                     session,
                     process: child.process,
                     tools: Mutex::new(Arc::new(Toolset::new(tools))),
+                    _source: source,
                     _prepared: prepared,
                 };
                 Ok(Launched { lock: instance._prepared.lock.clone(), instance, notes: plan.notes })
             }
             Err(end) => Err(unopened(&end, &child.process, &stray, &runtime.description).await),
         }
-    }
-
-    /// Removes the source folder of a server that is no more; what it wrote stays.
-    pub fn clear(&self, place: &Workplace) {
-        let folder = self.servers_dir.join(place.home.as_str());
-        let _ = std::fs::remove_dir_all(folder.join(format!("source-{}", place.id)));
-        // these two only go when they are empty
-        let _ = std::fs::remove_dir(folder.join("state"));
-        let _ = std::fs::remove_dir(folder);
     }
 }
 
@@ -153,6 +149,24 @@ impl Instance {
     }
 }
 
+impl SourceFolder {
+    fn new(servers_dir: &Path, place: &Workplace) -> Self {
+        let start = uuid::Uuid::new_v4().simple().to_string();
+        Self(servers_dir.join(place.home.as_str()).join(&start[..8]))
+    }
+}
+
+impl Drop for SourceFolder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+        // what the server wrote stays; these two only go when they are empty
+        if let Some(home) = self.0.parent() {
+            let _ = std::fs::remove_dir(home.join("state"));
+            let _ = std::fs::remove_dir(home);
+        }
+    }
+}
+
 impl std::fmt::Debug for Instance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Instance").field("pid", &self.process.pid()).finish_non_exhaustive()
@@ -173,9 +187,7 @@ async fn unopened(end: &CallEnd, process: &Process, stray: &Ring, description: &
     let mut error = match (end, &exit) {
         (CallEnd::Cancelled, _) => Error::new(ErrorCode::Cancelled, "cancelled"),
         (_, Some(exit)) => Error::invalid(format!("the server {exit} before it answered `initialize`")),
-        (CallEnd::SessionEnded, None) => {
-            Error::invalid("the server closed its output before it answered `initialize`")
-        }
+        (CallEnd::SessionEnded, None) => Error::invalid("the server closed its output before it answered `initialize`"),
         (CallEnd::TimedOut(limit), _) => {
             let seconds = limit.as_secs();
             Error::new(ErrorCode::Timeout, format!("the server did not answer `initialize` within {seconds} s"))

@@ -55,7 +55,9 @@ fn refers_in_circles(schema: &Value) -> bool {
         let mut seen = vec![*start];
         let mut open = vec![*start];
         while let Some(reference) = open.pop() {
-            let Some(target) = reference.strip_prefix('#').and_then(|pointer| schema.pointer(pointer)) else { continue };
+            let Some(target) = reference.strip_prefix('#').and_then(|pointer| schema.pointer(pointer)) else {
+                continue;
+            };
             for next in in_place_references(target) {
                 if next == *start {
                     return true;
@@ -142,7 +144,8 @@ mod tests {
             "$defs": { "a": { "anyOf": [{ "$ref": "#/$defs/b" }] }, "b": { "allOf": [{ "$ref": "#/$defs/a" }] } },
         });
         assert_eq!(verdict(mutual, json!({ "a": 1 })), "fits");
-        let tree = json!({ "type": "object", "properties": { "next": { "$ref": "#" } }, "additionalProperties": false });
+        let tree =
+            json!({ "type": "object", "properties": { "next": { "$ref": "#" } }, "additionalProperties": false });
         assert_eq!(verdict(tree.clone(), json!({ "next": { "next": {} } })), "fits");
         assert_ne!(verdict(tree, json!({ "next": { "other": 1 } })), "fits");
     }

@@ -69,7 +69,8 @@ pub struct Program {
     #[serde(default)]
     pub places: Vec<String>,
     /// Arguments that make it tell about itself: a JSON object with `version`, `path`, `roots` and whatever else the
-    /// runtime wants to know, or any text with a version number in it.
+    /// runtime wants to know, or any text with a version number in it. The answer is kept until the program changes, or
+    /// the file or folder that it names as `watch`.
     #[serde(default)]
     pub probe: Vec<String>,
     /// The oldest version that will do.
@@ -119,8 +120,9 @@ pub struct Tool {
 /// What to do so that a server runs.
 ///
 /// Paths in it are placeholders, never absolute: `{env}` the environment, `{server}` the folder of the server's files,
-/// `{state}` the folder that the server may write, `{work}` a scratch folder of the current step, `{lock}` the file with
-/// the lock, `{cache}` the runtime's own package cache, and `{name}` for each program of the description.
+/// `{state}` the folder that the server may write, `{work}` a scratch folder that the steps of a resolution, an
+/// installation or a build share, `{lock}` the file with the lock, `{cache}` the runtime's own package cache, and `{name}`
+/// for each program of the description.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Installed dependencies; none when there are none.

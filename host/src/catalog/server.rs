@@ -223,7 +223,6 @@ impl Server {
         if let Some(instance) = running {
             instance.stop(StopGrace::default()).await;
         }
-        self.launch.clear(&self.workplace());
     }
 
     async fn bring_up(self: Arc<Self>) {

@@ -14,10 +14,7 @@ use std::{
 use bytes::Bytes;
 use rmcp::{
     RoleClient,
-    model::{
-        ClientNotification, ErrorCode, ErrorData, InitializeResult, JsonRpcMessage, RequestId,
-        ServerResult,
-    },
+    model::{ClientNotification, ErrorCode, ErrorData, InitializeResult, JsonRpcMessage, RequestId, ServerResult},
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
     transport::Transport,
 };
@@ -162,7 +159,8 @@ impl Downstream {
         match (asker, error) {
             (Asker::Past { answer, .. }, Some(error)) => drop(answer.send(Answer::Error(error))),
             (Asker::Past { answer, .. }, None) => {
-                let raw = envelope.result.map_or(Bytes::from_static(b"null"), |raw| line.slice_ref(raw.get().as_bytes()));
+                let raw =
+                    envelope.result.map_or(Bytes::from_static(b"null"), |raw| line.slice_ref(raw.get().as_bytes()));
                 let _ = answer.send(Answer::Result(raw));
             }
             (Asker::Rmcp { id, .. }, Some(error)) => self.ready.push(JsonRpcMessage::error(error, Some(id))),
@@ -200,7 +198,10 @@ impl Downstream {
 impl Transport<RoleClient> for Downstream {
     type Error = io::Error;
 
-    fn send(&mut self, mut item: TxJsonRpcMessage<RoleClient>) -> impl Future<Output = io::Result<()>> + Send + 'static {
+    fn send(
+        &mut self,
+        mut item: TxJsonRpcMessage<RoleClient>,
+    ) -> impl Future<Output = io::Result<()>> + Send + 'static {
         match &mut item {
             JsonRpcMessage::Request(request) => {
                 let asker = Asker::Rmcp { id: request.id.clone(), method: request.request.method().to_owned() };
@@ -428,4 +429,3 @@ fn decode(method: &str, raw: &str) -> serde_json::Result<ServerResult> {
     }
     serde_json::from_value::<InitializeResult>(Value::Object(fields)).map(ServerResult::InitializeResult)
 }
-

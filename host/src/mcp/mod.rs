@@ -14,9 +14,8 @@ mod session;
 mod stdio;
 mod upstream;
 
-
+pub use downstream::ProgressSink;
 pub use passed::Passed;
 pub use reply::{Reply, Said};
-pub use downstream::ProgressSink;
 pub use session::{CallEnd, Session, SessionLimits, ToolCall};
 pub use stdio::Wire;

@@ -37,6 +37,14 @@ impl Said {
     /// Bad news: ``failed to save the server: …``, the hint on a line of its own.
     pub fn failure(doing: &str, error: &Error) -> Self {
         let mut text = format!("failed to {doing}: {error}");
+        for (key, title) in
+            [("log", "what it wrote to standard error"), ("stray", "what it printed on standard output")]
+        {
+            match error.data.get(key).and_then(Value::as_str) {
+                Some(lines) if !lines.trim().is_empty() => text.push_str(&format!("\n\n--- {title} ---\n{lines}")),
+                _ => {}
+            }
+        }
         if let Some(hint) = &error.hint {
             text.push_str("\n\n");
             text.push_str(hint);

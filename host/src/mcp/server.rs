@@ -37,14 +37,9 @@ struct Server {
 ///
 /// # Errors
 /// When the wire cannot be opened.
-pub async fn serve(
-    app: Arc<App>,
-    wire: Wire,
-    ended: CancellationToken,
-    stop: CancellationToken,
-) -> Result<(), Error> {
+pub async fn serve(app: Arc<App>, wire: Wire, ended: CancellationToken, stop: CancellationToken) -> Result<(), Error> {
     let (reader, writer) = wire.open().map_err(|error| Error::from(error).context("the wire cannot be opened"))?;
-    let upstream = Upstream::new(reader, writer, app.limits().line_bytes, ended.clone());
+    let upstream = Upstream::new(reader, writer, app.settings.line_bytes, ended.clone());
     let server = Server { app, outbox: upstream.outbox(), in_flight: upstream.in_flight() };
     match server.serve_with_ct(upstream, stop).await {
         Ok(running) => drop(running.waiting().await),
@@ -67,7 +62,7 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let tools = self.app.registry().await.definitions().into_iter().filter_map(tool).collect();
+        let tools = self.app.registry.definitions().into_iter().filter_map(tool).collect();
         Ok(ListToolsResult::with_all_items(tools))
     }
 
@@ -76,7 +71,7 @@ impl ServerHandler for Server {
         params: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let registry = self.app.registry().await;
+        let registry = &self.app.registry;
         let Some(tool) = registry.get(&params.name) else {
             let known = registry.names().collect::<Vec<_>>().join(", ");
             return Err(ErrorData::invalid_params(format!("unknown tool `{}`; there are: {known}", params.name), None));

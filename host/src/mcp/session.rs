@@ -129,7 +129,8 @@ impl Session {
         let mut cursor = None;
         for _ in 0..MOST_PAGES {
             let params = cursor.iter().map(|cursor: &String| ("cursor".to_owned(), json!(cursor))).collect();
-            let mut waiting = self.calls.request("tools/list", params, None).await.map_err(|_| CallEnd::SessionEnded)?;
+            let mut waiting =
+                self.calls.request("tools/list", params, None).await.map_err(|_| CallEnd::SessionEnded)?;
             let raw = waiting.answer().await.ok_or(CallEnd::SessionEnded)?.result()?;
             let page: ToolsPage = serde_json::from_slice(&raw)
                 .map_err(|error| CallEnd::Unusable(format!("the answer to `tools/list` does not fit: {error}")))?;
@@ -207,11 +208,9 @@ impl Answer {
     fn result(self) -> Result<Bytes, CallEnd> {
         match self {
             Self::Result(raw) => Ok(raw),
-            Self::Error(error) => Err(CallEnd::Refused {
-                code: error.code.0,
-                message: error.message.into_owned(),
-                data: error.data,
-            }),
+            Self::Error(error) => {
+                Err(CallEnd::Refused { code: error.code.0, message: error.message.into_owned(), data: error.data })
+            }
             Self::Unusable(why) => Err(CallEnd::Unusable(why)),
         }
     }

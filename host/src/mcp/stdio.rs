@@ -25,8 +25,8 @@ pub struct Wire {
     output: OwnedFd,
 }
 
-pub(super) type Reader = Pin<Box<dyn AsyncRead + Send>>;
-pub(super) type Writer = Pin<Box<dyn AsyncWrite + Send>>;
+pub(super) type Reader = Pin<Box<dyn AsyncRead + Send + Sync>>;
+pub(super) type Writer = Pin<Box<dyn AsyncWrite + Send + Sync>>;
 
 impl Wire {
     /// Moves the real descriptors away.
@@ -39,7 +39,8 @@ impl Wire {
             let output = fcntl_dupfd_cloexec(stdout(), 3)?;
             let null = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
             dup2_stdin(&null)?;
-            dup2_stdout(if fstat(stderr()).is_ok() { stderr().as_fd() } else { null.as_fd() })?;
+            let errors = stderr();
+            dup2_stdout(if fstat(errors).is_ok() { errors } else { null.as_fd() })?;
             Ok(Self { input, output })
         };
         take().map_err(|error| Error::from(error).context("standard input and output cannot be used"))

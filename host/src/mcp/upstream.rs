@@ -11,8 +11,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use rmcp::{
     RoleServer,
     model::{
-        CallToolRequest, CallToolRequestParams, ClientNotification, ClientRequest, ErrorCode, ErrorData, JsonRpcMessage,
-        RequestId, ServerJsonRpcMessage,
+        CallToolRequest, CallToolRequestParams, ClientNotification, ClientRequest, ErrorCode, ErrorData,
+        JsonRpcMessage, RequestId, ServerJsonRpcMessage,
     },
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
     transport::Transport,
@@ -79,7 +79,8 @@ impl Upstream {
         let line = trimmed(line);
         match line.first()? {
             b'[' if serde_json::from_slice::<Vec<&RawValue>>(&line).is_ok() => {
-                self.refuse(ErrorCode::INVALID_REQUEST, "batches are not part of MCP: send one message a line", None).await;
+                self.refuse(ErrorCode::INVALID_REQUEST, "batches are not part of MCP: send one message a line", None)
+                    .await;
                 return None;
             }
             _ => {}
@@ -140,7 +141,8 @@ impl Upstream {
                 self.opened.then(|| serde_json::from_slice(&line).ok())?
             }
             (None, _, id) => {
-                self.refuse(ErrorCode::INVALID_REQUEST, "neither a request nor an answer: `method` is missing", id).await;
+                self.refuse(ErrorCode::INVALID_REQUEST, "neither a request nor an answer: `method` is missing", id)
+                    .await;
                 None
             }
         }

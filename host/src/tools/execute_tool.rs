@@ -41,7 +41,11 @@ impl BuiltIn for ExecuteTool {
         if !arguments.contains_key("args") && !arguments.keys().all(own) {
             let (mut kept, mut beside) = (Map::new(), Map::new());
             for (key, value) in arguments {
-                if own(&key) { kept.insert(key, value) } else { beside.insert(key, value) };
+                if own(&key) {
+                    kept.insert(key, value)
+                } else {
+                    beside.insert(key, value)
+                };
             }
             let args = match beside.get("arguments") {
                 Some(inner @ (Value::Object(_) | Value::String(_))) if beside.len() == 1 => inner.clone(),
@@ -107,12 +111,18 @@ async fn failed(
             let message = format!("`{tool}` gave no answer within {} s; the call was cancelled", limit.as_secs_f64());
             let mut error = Error::new(ErrorCode::Timeout, message);
             error.data = json!({ "log": instance.process.stderr_tail(20) });
-            error.hint("`limits.call_timeout_s` of the server gives its calls more time; `get-server` shows what it printed")
+            error.hint(
+                "`limits.call_timeout_s` of the server gives its calls more time; `get-server` shows what it printed",
+            )
         }
         CallEnd::Cancelled => Error::new(ErrorCode::Cancelled, "cancelled"),
         CallEnd::Refused { code, message, data } => {
-            let mut error = Error::new(ErrorCode::Other("child_error".into()), format!("the server answered with error {code}: {message}"));
-            error.data = json!({ "code": code, "message": message, "data": data, "log": instance.process.stderr_tail(20) });
+            let mut error = Error::new(
+                ErrorCode::Other("child_error".into()),
+                format!("the server answered with error {code}: {message}"),
+            );
+            error.data =
+                json!({ "code": code, "message": message, "data": data, "log": instance.process.stderr_tail(20) });
             error
         }
         CallEnd::Unusable(why) => {

@@ -40,9 +40,10 @@ impl BuiltIn for GetServer {
         let doing = matches!(status.phase, Phase::Building | Phase::Restarting)
             .then(|| server.progress().borrow().as_ref().map(|step| step.message.clone()))
             .flatten();
-        let death = status.death.as_ref().map(|death| {
-            json!({ "cause": death.cause, "at": death.at.to_rfc3339(), "stderr": death.stderr })
-        });
+        let death = status
+            .death
+            .as_ref()
+            .map(|death| json!({ "cause": death.cause, "at": death.at.to_rfc3339(), "stderr": death.stderr }));
         let facts = json!({
             "serverId": server.id,
             "name": status.name,

@@ -42,7 +42,8 @@ impl Parts {
                 .hint("leave `code` out to start from the language's own working example"));
         }
         let files = self.files.iter().flatten();
-        let bytes = self.code.as_ref().map_or(0, String::len) + files.clone().map(|(_, text)| text.len()).sum::<usize>();
+        let bytes =
+            self.code.as_ref().map_or(0, String::len) + files.clone().map(|(_, text)| text.len()).sum::<usize>();
         if bytes > most_bytes {
             return Err(Error::invalid(format!("the source has {bytes} bytes, the limit is {most_bytes}"))
                 .hint("large data belongs into a package or a file that the server reads"));
@@ -58,8 +59,10 @@ impl Parts {
                 && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
             if !inside {
                 let shown: String = path.chars().take(80).collect();
-                return Err(Error::invalid(format!("the file path `{shown}` is not a path inside the server's folder"))
-                    .hint("use relative paths with `/`, such as `lib/tools.py`"));
+                return Err(Error::invalid(format!(
+                    "the file path `{shown}` is not a path inside the server's folder"
+                ))
+                .hint("use relative paths with `/`, such as `lib/tools.py`"));
             }
         }
         Ok(self)
@@ -79,7 +82,8 @@ pub(super) fn name(text: &str) -> Result<String> {
         return Err(Error::invalid(format!("the name is longer than {LONGEST_NAME} characters")));
     }
     let invisible = |c: char| {
-        c.is_control() || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
+        c.is_control()
+            || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
     };
     if let Some(c) = name.chars().find(|c| invisible(*c)) {
         return Err(Error::invalid(format!("the name holds the invisible character U+{:04X}", c as u32))

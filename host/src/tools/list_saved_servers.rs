@@ -22,7 +22,8 @@ impl BuiltIn for ListSavedServers {
 
     async fn run(call: Call, _: Arguments) -> Result<Reply> {
         let saved = call.app.library.list(&call.cx()).await?;
-        let mut text = String::from(if saved.is_empty() { "📂 No saved servers found" } else { "📂 Saved servers:" });
+        let mut text =
+            String::from(if saved.is_empty() { "📂 No saved servers found" } else { "📂 Saved servers:" });
         for summary in &saved {
             text.push('\n');
             text.push_str(&line(summary));

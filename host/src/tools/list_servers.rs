@@ -23,17 +23,23 @@ impl BuiltIn for ListServers {
 
     async fn run(call: Call, _: Arguments) -> Result<Reply> {
         let now = Utc::now();
-        let servers: Vec<Value> = call.app.catalog.list().iter().map(|server| {
-            let status = server.status();
-            json!({
-                "serverId": server.id,
-                "name": status.name,
-                "language": status.spec.language,
-                "state": status.phase.word(),
-                "tools": status.tools.names().collect::<Vec<_>>(),
-                "ageSeconds": (now - server.created_at).num_seconds().max(0),
+        let servers: Vec<Value> = call
+            .app
+            .catalog
+            .list()
+            .iter()
+            .map(|server| {
+                let status = server.status();
+                json!({
+                    "serverId": server.id,
+                    "name": status.name,
+                    "language": status.spec.language,
+                    "state": status.phase.word(),
+                    "tools": status.tools.names().collect::<Vec<_>>(),
+                    "ageSeconds": (now - server.created_at).num_seconds().max(0),
+                })
             })
-        }).collect();
+            .collect();
         let facts = json!({ "servers": servers });
         Ok(Said::new(serde_json::to_string_pretty(&facts)?, facts).into())
     }

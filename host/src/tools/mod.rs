@@ -191,11 +191,13 @@ pub(crate) fn progress_params(step: &perennial_sdk::Progress) -> Map<String, Val
 
 fn misfit<B: BuiltIn>(error: &serde_json::Error) -> Error {
     let schema = input_schema::<B::Arguments>();
-    Error::invalid(format!("the arguments do not fit: {error}")).hint(format!("the schema of `{}` is {schema}", B::NAME))
+    Error::invalid(format!("the arguments do not fit: {error}"))
+        .hint(format!("the schema of `{}` is {schema}", B::NAME))
 }
 
 fn input_schema<A: JsonSchema>() -> Value {
-    let settings = schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let settings =
+        schemars::generate::SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     let mut schema = settings.into_generator().into_root_schema_for::<A>();
     schema.remove("$schema");
     schema.remove("title");

@@ -41,7 +41,10 @@ impl BuiltIn for SaveServer {
         };
         // an acknowledged save must not depend on whether the caller still listens
         let shelf = call.app.library.save(&perennial_sdk::Cx::detached(), &manuscript, &name).await?;
-        let text = format!("✅ Server {} saved as \"{name}\"\nversion {}, saved server {}", server.id, shelf.version, shelf.id);
+        let text = format!(
+            "✅ Server {} saved as \"{name}\"\nversion {}, saved server {}",
+            server.id, shelf.version, shelf.id
+        );
         let facts = json!({
             "serverId": server.id,
             "savedServerId": shelf.id,

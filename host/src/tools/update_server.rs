@@ -68,7 +68,8 @@ impl BuiltIn for UpdateServer {
 fn still_serving(server: &crate::catalog::Server, mut error: Error) -> Error {
     if matches!(server.status().phase, crate::catalog::Phase::Ready(_)) {
         let hint = error.hint.take().unwrap_or_default();
-        error.hint = Some(format!("{hint}\nthe server is unchanged and goes on with its former code").trim().to_owned());
+        error.hint =
+            Some(format!("{hint}\nthe server is unchanged and goes on with its former code").trim().to_owned());
     }
     error
 }

@@ -34,6 +34,8 @@ print(
             "bits": 64 if sys.maxsize > 2**32 else 32,
             "venv": works("venv"),
             "ensurepip": works("ensurepip"),
+            # A folder that changes when the system adds a part of the standard library that it ships apart.
+            "watch": os.path.dirname(os.path.abspath(os.__file__)),
         }
     )
 )

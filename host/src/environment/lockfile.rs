@@ -1,0 +1,106 @@
+//! Locks between processes that are waited for without a thread, and given up when nobody waits any more.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use perennial_sdk::{Cx, Error, ErrorCode, Result};
+
+use crate::blocking::blocking;
+
+/// The system tells nobody that a lock is free, so it is asked again at this interval.
+const INTERVAL: Duration = Duration::from_millis(25);
+
+/// Waits until nobody else has the lock. It is released when the file is dropped.
+pub(super) async fn exclusive(cx: &Cx, progress: f64, path: &Path) -> Result<File> {
+    wait(cx, progress, path, File::try_lock).await
+}
+
+/// Waits until nobody else has the lock for themselves.
+pub(super) async fn shared(cx: &Cx, progress: f64, path: &Path) -> Result<File> {
+    wait(cx, progress, path, File::try_lock_shared).await
+}
+
+async fn wait(cx: &Cx, progress: f64, path: &Path, lock: fn(&File) -> Result<(), TryLockError>) -> Result<File> {
+    let mut told = false;
+    loop {
+        let path = path.to_path_buf();
+        if let Some(file) = blocking(move || attempt(&path, lock)).await? {
+            return Ok(file);
+        }
+        if !std::mem::replace(&mut told, true) {
+            cx.progress(progress, None, "waiting for another installation of the same");
+        }
+        let over = async {
+            match cx.remaining() {
+                Some(remaining) => tokio::time::sleep(remaining).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(INTERVAL) => {}
+            () = cx.cancelled() => return Err(Error::new(ErrorCode::Cancelled, "the wait for another installation was cancelled")),
+            () = over => return Err(Error::new(ErrorCode::Timeout, "another installation of the same takes too long")),
+        }
+    }
+}
+
+fn attempt(path: &PathBuf, lock: fn(&File) -> Result<(), TryLockError>) -> Result<Option<File>> {
+    std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+    let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
+    match lock(&file) {
+        Ok(()) => Ok(Some(file).filter(|file| still_there(file, path))),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => {
+            Err(Error::from(error).context(format!("failed to lock `{}`", path.display())))
+        }
+    }
+}
+
+/// Whoever removes the folder of a lock holds it; a lock that was waited for meanwhile is on a file that is gone.
+#[cfg(unix)]
+fn still_there(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let inode = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+    file.metadata().ok().map(inode) == path.metadata().ok().map(inode)
+}
+
+/// An open file cannot be removed there.
+#[cfg(not(unix))]
+fn still_there(_: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wait_can_be_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("guard");
+        let held = exclusive(&Cx::detached(), 0.0, &path).await.unwrap();
+        let (cancel, cancelled) = watch::channel(false);
+        let cx = Cx::detached().with_cancel(cancelled);
+        let (error, ()) = tokio::join!(shared(&cx, 0.0, &path), async { cancel.send(true).unwrap() });
+        assert_eq!(error.unwrap_err().code, ErrorCode::Cancelled);
+        let cx = Cx::detached().with_timeout(Duration::from_millis(1));
+        assert_eq!(shared(&cx, 0.0, &path).await.unwrap_err().code, ErrorCode::Timeout);
+        drop(held);
+        assert!(shared(&cx.with_timeout(Duration::from_secs(5)), 0.0, &path).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn several_share() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("guard");
+        let one = shared(&Cx::detached(), 0.0, &path).await.unwrap();
+        let two = shared(&Cx::detached(), 0.0, &path).await.unwrap();
+        drop((one, two));
+        exclusive(&Cx::detached(), 0.0, &path).await.unwrap();
+    }
+}

@@ -1,0 +1,270 @@
+//! The content-addressed cache of installed dependencies, and the way from a plan to something that can be started.
+//!
+//! An environment is known by its toolchain, its installation steps and its lock. It is built in its final place, since
+//! one that is moved no longer runs, under a lock that other hosts respect; what makes it count is written last, so that
+//! nothing that was interrupted is ever used.
+
+mod lockfile;
+mod output;
+mod placeholders;
+mod registry;
+mod server;
+mod slot;
+mod steps;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use perennial_sdk::{Cx, Description, Environment, Error, Plan, Resolve, Result, Toolchain};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    blocking::blocking,
+    supervisor::{ProcessSpec, Supervisor},
+};
+
+pub use registry::Registries;
+pub use slot::Guard;
+
+use placeholders::Placeholders;
+use slot::Slot;
+use steps::Steps;
+
+/// Counts the changes that make older environments unusable.
+const FORMAT: u32 = 1;
+
+/// Where the progress of each phase begins: it must only ever grow, and how long a phase takes nobody knows.
+const RESOLVING: f64 = 0.0;
+const INSTALLING: f64 = 10.0;
+const BUILDING: f64 = 20.0;
+
+/// Carries out plans. One for the whole host; several hosts may share `cache_dir`.
+#[derive(Debug)]
+pub struct Environments {
+    supervisor: Arc<Supervisor>,
+    cache_dir: PathBuf,
+    registries: Registries,
+}
+
+/// A server that only needs to be started.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The command; values of granted variables are to be added to its environment.
+    pub process: ProcessSpec,
+    /// What the dependencies were resolved to; none without dependencies.
+    pub lock: Option<String>,
+    /// Keeps the environment from being removed: hold it while the server runs.
+    pub environment: Option<Guard>,
+    /// Folders that the server must be able to read and execute: its programs, its environment, its own files.
+    pub read: Vec<PathBuf>,
+    /// Folders that it must be able to write.
+    pub write: Vec<PathBuf>,
+    /// Whether an environment had to be built for it.
+    pub built: bool,
+}
+
+/// What a plan is carried out with.
+struct Job<'a> {
+    cx: &'a Cx,
+    runtime_id: &'a str,
+    description: &'a Description,
+    toolchain: &'a Toolchain,
+}
+
+impl Environments {
+    /// Keeps environments, locks and package caches below `cache_dir`.
+    pub fn new(supervisor: Arc<Supervisor>, cache_dir: PathBuf) -> Self {
+        Self { supervisor, cache_dir, registries: Registries::of_this_process() }
+    }
+
+    /// Uses these mirrors and proxies instead of those that this process' environment names.
+    #[must_use]
+    pub fn with_registries(mut self, registries: Registries) -> Self {
+        self.registries = registries;
+        self
+    }
+
+    /// Installs the dependencies of a plan unless they are there, writes the server's files into `server_dir`, which
+    /// should be new, and runs the build steps. With `lock` nothing is resolved, and nothing touches the network while
+    /// the environment is there.
+    ///
+    /// # Errors
+    /// `unavailable` or `invalid` when a step fails, with the last lines of its output as a cause and as `data.tail`;
+    /// `timeout` and `cancelled`. Nothing half-made counts, and what was made is removed.
+    #[expect(clippy::too_many_arguments, reason = "each is a fact that only the launch knows")]
+    pub async fn prepare(
+        &self,
+        cx: &Cx,
+        runtime_id: &str,
+        description: &Description,
+        toolchain: &Toolchain,
+        plan: &Plan,
+        lock: Option<&str>,
+        server_dir: &Path,
+        state_dir: &Path,
+    ) -> Result<Prepared> {
+        let job = Job { cx, runtime_id, description, toolchain };
+        let mut places = Placeholders::new(toolchain)?;
+        places.set("server", server_dir)?;
+        places.set("state", state_dir)?;
+        let mut ready = Ready::default();
+        if let Some(environment) = &plan.environment {
+            ready = self.environment(&job, environment, lock).await?;
+        }
+        if let Some(guard) = &ready.guard {
+            places.set("env", guard.root())?;
+        }
+        server::write(server_dir, state_dir, &plan.files).await?;
+        if !plan.build.is_empty() {
+            let work = self.scratch().await?;
+            places.set("work", work.path())?;
+            places.set("cache", &self.package_cache(runtime_id).await?)?;
+            self.steps(&job, BUILDING).run(&plan.build, &places, work.path()).await?;
+            places.unset("work");
+        }
+        let process = server::process(plan, &places, state_dir)?;
+        let mut read: Vec<PathBuf> = toolchain.tools.values().flat_map(|tool| tool.roots.clone()).collect();
+        read.extend(ready.guard.as_ref().map(|guard| guard.root().to_path_buf()));
+        read.push(server_dir.to_path_buf());
+        for path in &plan.read {
+            read.push(places.expand(path)?.into());
+        }
+        Ok(Prepared {
+            process,
+            lock: ready.lock,
+            environment: ready.guard,
+            read,
+            write: vec![state_dir.to_path_buf()],
+            built: ready.built,
+        })
+    }
+
+    async fn environment(&self, job: &Job<'_>, environment: &Environment, lock: Option<&str>) -> Result<Ready> {
+        let lock = match lock {
+            Some(lock) => lock.to_string(),
+            None => self.resolve(job, &environment.requirements, &environment.resolve).await?,
+        };
+        let key = key(job, &json!([environment.install, lock]));
+        let slot = Slot::new(self.cache_dir.join("environments").join(key));
+        loop {
+            if let Some(guard) = slot.open(job.cx).await? {
+                return Ok(Ready { guard: Some(guard), lock: Some(lock), built: false });
+            }
+            let Some(building) = slot.build(job.cx).await? else { continue };
+            let work = self.scratch().await?;
+            let lock_file = work.path().join("lock");
+            write_text(&lock_file, &lock).await?;
+            let mut places = Placeholders::new(job.toolchain)?;
+            places.set("env", building.root())?;
+            places.set("lock", &lock_file)?;
+            places.set("work", work.path())?;
+            places.set("cache", &self.package_cache(job.runtime_id).await?)?;
+            self.steps(job, INSTALLING).run(&environment.install, &places, work.path()).await?;
+            if let Some(guard) = building.finish().await? {
+                return Ok(Ready { guard: Some(guard), lock: Some(lock), built: true });
+            }
+        }
+    }
+
+    /// The lock of these requirements, from the memo when they were resolved before.
+    async fn resolve(&self, job: &Job<'_>, requirements: &str, resolve: &Resolve) -> Result<String> {
+        let key = key(job, &json!([requirements, resolve.steps]));
+        let folder = self.cache_dir.join("locks");
+        let memo = folder.join(format!("{key}.lock"));
+        if let Some(lock) = read_text(&memo).await? {
+            return Ok(lock);
+        }
+        let _alone = lockfile::exclusive(job.cx, RESOLVING, &folder.join(format!("{key}.guard"))).await?;
+        if let Some(lock) = read_text(&memo).await? {
+            return Ok(lock);
+        }
+        let work = self.scratch().await?;
+        let mut places = Placeholders::new(job.toolchain)?;
+        places.set("work", work.path())?;
+        places.set("cache", &self.package_cache(job.runtime_id).await?)?;
+        self.steps(job, RESOLVING).run(&resolve.steps, &places, work.path()).await?;
+        let output = PathBuf::from(places.expand(&resolve.output)?);
+        let lock = read_text(&output)
+            .await?
+            .ok_or_else(|| Error::internal(format!("the `{}` runtime's steps wrote no lock", job.runtime_id)))?;
+        write_text(&memo, &lock).await?;
+        Ok(lock)
+    }
+
+    fn steps<'a>(&'a self, job: &'a Job<'a>, progress_from: f64) -> Steps<'a> {
+        Steps {
+            supervisor: &self.supervisor,
+            registries: &self.registries,
+            cx: job.cx,
+            runtime_id: job.runtime_id,
+            hints: &job.description.hints,
+            progress_from,
+        }
+    }
+
+    async fn scratch(&self) -> Result<tempfile::TempDir> {
+        let folder = self.cache_dir.join("work");
+        blocking(move || {
+            std::fs::create_dir_all(&folder)?;
+            Ok(tempfile::TempDir::new_in(folder)?)
+        })
+        .await
+    }
+
+    async fn package_cache(&self, runtime_id: &str) -> Result<PathBuf> {
+        let folder = self.cache_dir.join("packages").join(runtime_id);
+        blocking(move || {
+            std::fs::create_dir_all(&folder)?;
+            Ok(folder)
+        })
+        .await
+    }
+}
+
+#[derive(Default)]
+struct Ready {
+    guard: Option<Guard>,
+    lock: Option<String>,
+    built: bool,
+}
+
+/// What must be equal for two environments, or two resolutions, to be the same. Of the programs only those count that are
+/// required: a newer installer installs the same.
+fn key(job: &Job<'_>, rest: &serde_json::Value) -> String {
+    let required = job.description.programs.iter().filter(|program| program.required);
+    let identity: BTreeMap<_, _> = required
+        .filter_map(|program| {
+            job.toolchain.tool(&program.name).map(|tool| (&program.name, (&tool.path, &tool.version)))
+        })
+        .collect();
+    let material = json!([FORMAT, job.runtime_id, job.toolchain.platform, identity, rest]).to_string();
+    Sha256::digest(material).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn read_text(path: &Path) -> Result<Option<String>> {
+    let path = path.to_path_buf();
+    blocking(move || match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::from(error).context(format!("failed to read `{}`", path.display()))),
+    })
+    .await
+}
+
+/// Writes a file whole or not at all.
+async fn write_text(path: &Path, text: &str) -> Result<()> {
+    let (path, text) = (path.to_path_buf(), text.to_string());
+    blocking(move || {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder)?;
+        let temporary = tempfile::NamedTempFile::new_in(folder)?;
+        std::fs::write(temporary.path(), text)?;
+        temporary.persist(&path).map_err(|error| error.error)?;
+        Ok(())
+    })
+    .await
+}

@@ -1,0 +1,100 @@
+//! The server's own files and its command.
+
+use std::path::{Component, Path, PathBuf};
+
+use perennial_sdk::{Error, File, Plan, Result};
+
+use super::placeholders::Placeholders;
+use crate::{blocking::blocking, supervisor::ProcessSpec};
+
+/// Writes the files of a server, and makes its state folder with a temporary one inside.
+pub(super) async fn write(server_dir: &Path, state_dir: &Path, files: &[File]) -> Result<()> {
+    let temporary = state_dir.join("tmp");
+    let server = server_dir.to_path_buf();
+    blocking(move || {
+        std::fs::create_dir_all(server)?;
+        Ok(std::fs::create_dir_all(temporary)?)
+    })
+    .await?;
+    write_files(server_dir, files).await
+}
+
+/// Writes files below a folder.
+///
+/// # Errors
+/// `invalid` for a path that is not plainly below it.
+pub(super) async fn write_files(folder: &Path, files: &[File]) -> Result<()> {
+    let files: Vec<(PathBuf, String)> =
+        files.iter().map(|file| Ok((below(folder, &file.path)?, file.contents.clone()))).collect::<Result<_>>()?;
+    blocking(move || {
+        for (path, contents) in files {
+            let written = std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))
+                .and_then(|()| std::fs::write(&path, contents));
+            written.map_err(|error| Error::from(error).context(format!("failed to write `{}`", path.display())))?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// The command of a server: its own home and temporary folder, a universal locale, and nothing of the host's environment
+/// but the time zone.
+pub(super) fn process(plan: &Plan, places: &Placeholders, state_dir: &Path) -> Result<ProcessSpec> {
+    let (program, args, env) = places.command(&plan.run)?;
+    let mut environment = std::collections::BTreeMap::from([
+        ("PATH".to_string(), search_path(&program)),
+        ("HOME".to_string(), state_dir.to_string_lossy().into_owned()),
+        ("TMPDIR".to_string(), state_dir.join("tmp").to_string_lossy().into_owned()),
+        ("LANG".to_string(), "C.UTF-8".to_string()),
+    ]);
+    if let Ok(zone) = std::env::var("TZ") {
+        environment.insert("TZ".into(), zone);
+    }
+    environment.extend(env);
+    Ok(ProcessSpec { label: "server".into(), program, args, env: environment, cwd: state_dir.to_path_buf() })
+}
+
+/// The folder of the program itself and those of the system.
+pub(super) fn search_path(program: &Path) -> String {
+    let own = program.parent().unwrap_or(Path::new("/usr/bin")).to_string_lossy();
+    format!("{own}:/usr/local/bin:/usr/bin:/bin")
+}
+
+fn below(folder: &Path, path: &str) -> Result<PathBuf> {
+    let plain = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+    if path.is_empty() || !plain || path.contains('\\') || path.chars().any(char::is_control) || path.len() > 255 {
+        let shown: String = path.chars().take(80).flat_map(char::escape_debug).collect();
+        return Err(Error::invalid(format!("`{shown}` is no path of a file of the server"))
+            .hint("use a relative path with `/`, such as `lib/words.txt`"));
+    }
+    Ok(folder.join(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("../main.py")]
+    #[case("/etc/passwd")]
+    #[case("a/../../b")]
+    #[case("./a")]
+    #[case("")]
+    #[case("a\\b")]
+    #[case("a\nb")]
+    #[case("a\0b")]
+    fn paths_stay_below(#[case] path: &str) {
+        assert!(below(Path::new("/server"), path).is_err());
+    }
+
+    #[tokio::test]
+    async fn files_are_written_as_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = File { path: "lib/a.py".into(), contents: "x = '{env}'\r\n".into() };
+        write(&folder.path().join("server"), &folder.path().join("state"), std::slice::from_ref(&file)).await.unwrap();
+        assert_eq!(std::fs::read_to_string(folder.path().join("server/lib/a.py")).unwrap(), file.contents);
+        assert!(folder.path().join("state/tmp").is_dir());
+    }
+}

@@ -1,0 +1,105 @@
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+
+use perennial_sdk::{Cx, Error, ErrorCode, Hint, Result, Stage, Step};
+use serde_json::json;
+
+use super::{Registries, output, placeholders::Placeholders, server};
+use crate::supervisor::{Finished, ProcessSpec, Supervisor};
+
+/// Runs the steps of a plan.
+pub(super) struct Steps<'a> {
+    pub(super) supervisor: &'a Arc<Supervisor>,
+    pub(super) registries: &'a Registries,
+    pub(super) cx: &'a Cx,
+    pub(super) runtime_id: &'a str,
+    pub(super) hints: &'a [Hint],
+    /// Where the progress of these steps begins; each takes 1.
+    pub(super) progress_from: f64,
+}
+
+impl Steps<'_> {
+    /// Runs them one after the other in `work`.
+    pub(super) async fn run(&self, steps: &[Step], places: &Placeholders, work: &Path) -> Result<()> {
+        for (number, step) in steps.iter().enumerate() {
+            server::write_files(work, &step.files).await?;
+            let finished = self.step(step, self.progress_from + number as f64, places, work).await?;
+            if !finished.exit.success() {
+                return Err(self.failure(step, &finished));
+            }
+        }
+        Ok(())
+    }
+
+    async fn step(&self, step: &Step, progress: f64, places: &Placeholders, work: &Path) -> Result<Finished> {
+        let doing = format!("{} {} packages", doing(step.stage), self.runtime_id);
+        self.cx.progress(progress, None, &doing);
+        let (program, args, env) = places.command(&step.command)?;
+        let mut environment = bare_environment(&program, work);
+        if let Some(registry) = &step.network {
+            environment.extend(self.registries.environment(registry));
+        }
+        environment.extend(env);
+        let spec = ProcessSpec { label: doing.clone(), program, args, env: environment, cwd: work.to_path_buf() };
+        let limit = Duration::from_secs(step.time_limit_s);
+        let mut lines = 0.0;
+        let show = |line: &str| {
+            lines += 1.0;
+            self.cx.progress(progress + lines / (lines + 1.0), None, format!("{doing}: {}", output::line(line)));
+        };
+        let run = self.supervisor.run(self.cx, spec, limit, show).await;
+        run.map_err(|error| self.explained(error))
+    }
+
+    fn failure(&self, step: &Step, finished: &Finished) -> Error {
+        let text = format!("{}\n{}", String::from_utf8_lossy(&finished.stdout), finished.tail);
+        let tail = output::tail(if finished.tail.trim().is_empty() { &text } else { &finished.tail });
+        let code = if step.network.is_some() { ErrorCode::Unavailable } else { ErrorCode::Invalid };
+        let doing = doing(step.stage);
+        let mut error = Error::new(code, format!("{doing} {} packages ended with {}", self.runtime_id, finished.exit));
+        error.hint = output::hint(self.hints, &text).map(Into::into);
+        error.data = json!({ "stage": step.stage, "tail": tail });
+        error.source.push(tail);
+        error
+    }
+
+    /// A step that was ended has no exit status that tells more than its last lines.
+    fn explained(&self, mut error: Error) -> Error {
+        let Some(tail) = error.data.get("tail").and_then(serde_json::Value::as_str) else { return error };
+        let tail = output::tail(tail);
+        error.hint = error.hint.or_else(|| output::hint(self.hints, &tail).map(Into::into));
+        error.data = json!({ "tail": tail });
+        if !tail.is_empty() {
+            error.source.push(tail);
+        }
+        error
+    }
+}
+
+/// Nothing of the user's: a home and a temporary folder that end with the step, and no more programs than the system's.
+fn bare_environment(program: &Path, work: &Path) -> BTreeMap<String, String> {
+    let path = server::search_path(program);
+    let work = work.to_string_lossy();
+    let pairs = [("PATH", path.as_str()), ("HOME", &work), ("TMPDIR", &work), ("LANG", "C.UTF-8")];
+    pairs.into_iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+}
+
+fn doing(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Resolving => "resolving",
+        Stage::Installing => "installing",
+        Stage::Compiling => "compiling",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_sees_nothing_of_the_user() {
+        let environment = bare_environment(Path::new("/opt/uv/bin/uv"), Path::new("/w"));
+        assert_eq!(environment["HOME"], "/w");
+        assert!(environment["PATH"].starts_with("/opt/uv/bin:"));
+        assert_eq!(environment.len(), 4);
+    }
+}

@@ -1,1 +1,0 @@
-//! Finds the real programs that a runtime asks for.

@@ -1,0 +1,131 @@
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use perennial_sdk::{Cx, Error, Program, Result, Tool};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::supervisor::{ProcessSpec, Supervisor};
+
+/// A shim that starts another interpreter to find out what to start takes a tenth of this on a slow machine.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Programs that stand in for others, found behind a symlink of another name.
+const SWITCHERS: &[&str] = &["mise", "asdf", "rtx", "volta", "volta-shim", "pyenv", "proto", "proto-shim"];
+
+/// What a probe that answers in JSON says of itself.
+#[derive(Deserialize)]
+struct Told {
+    version: String,
+    path: PathBuf,
+    #[serde(default)]
+    roots: Vec<PathBuf>,
+}
+
+/// Runs a program with its probe's arguments.
+pub(super) async fn ask(
+    supervisor: &Arc<Supervisor>,
+    program: &Program,
+    candidate: &Path,
+    environment: BTreeMap<String, String>,
+    folder: &Path,
+) -> Result<Tool> {
+    let spec = ProcessSpec {
+        label: format!("probe {}", program.name),
+        program: candidate.to_path_buf(),
+        args: program.probe.clone(),
+        env: environment,
+        cwd: folder.to_path_buf(),
+    };
+    let finished = supervisor.run(&Cx::detached(), spec, LIMIT, |_| ()).await?;
+    if !finished.exit.success() {
+        let why = finished.tail.lines().last().unwrap_or("it says nothing").to_string();
+        return Err(Error::unavailable(format!("it ended with {}: {why}", finished.exit)));
+    }
+    let text = String::from_utf8_lossy(&finished.stdout);
+    match serde_json::from_str::<Value>(text.trim()) {
+        Ok(facts @ Value::Object(_)) => told(facts),
+        _ => read_off(candidate, &format!("{text}\n{}", finished.tail)),
+    }
+}
+
+/// The numbers of a version: `3.12.1` and `v3.12.1-beta` are both 3, 12, 1.
+pub(super) fn numbers(version: &str) -> Vec<u64> {
+    let start = version.find(|c: char| c.is_ascii_digit()).unwrap_or(version.len());
+    let end = version[start..].find(|c: char| c != '.' && !c.is_ascii_digit()).map_or(version.len(), |end| start + end);
+    version[start..end].split('.').filter_map(|part| part.parse().ok()).collect()
+}
+
+fn told(facts: Value) -> Result<Tool> {
+    let told: Told = serde_json::from_value(facts.clone())
+        .map_err(|error| Error::unavailable(format!("its probe's answer cannot be used: {error}")))?;
+    let absolute = told.roots.iter().chain([&told.path]).all(|path| path.is_absolute());
+    if !absolute || !told.path.is_file() {
+        return Err(Error::unavailable(format!("it says that it is `{}`, which is no file", told.path.display())));
+    }
+    if is_shim(&told.path) {
+        return Err(Error::unavailable("it is a shim that does not tell what it starts"));
+    }
+    Ok(Tool { path: told.path, version: told.version, roots: told.roots, facts })
+}
+
+/// A program that only tells its version is itself all that it needs.
+fn read_off(candidate: &Path, text: &str) -> Result<Tool> {
+    let path = candidate.canonicalize()?;
+    if is_shim(&path) || is_shim(candidate) {
+        return Err(Error::unavailable("it is a shim that does not tell what it starts"));
+    }
+    let is_version = |word: &&str| {
+        let word = word.trim_start_matches('v');
+        word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit())
+    };
+    let Some(version) = text.split([' ', '\n', '\t', '(', ')', ',']).find(is_version) else {
+        return Err(Error::unavailable("it does not tell its version"));
+    };
+    let version = version.trim_start_matches('v').to_string();
+    Ok(Tool { roots: vec![path.clone()], path, version, facts: Value::Null })
+}
+
+fn is_shim(path: &Path) -> bool {
+    let in_shims = path.parent().and_then(Path::file_name).is_some_and(|name| name == "shims");
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    in_shims || real.file_stem().and_then(|name| name.to_str()).is_some_and(|name| SWITCHERS.contains(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("3.12.1", &[3, 12, 1])]
+    #[case("v22.19.0", &[22, 19, 0])]
+    #[case("cpython-3.13.0-linux-x86_64", &[3, 13, 0])]
+    #[case("3.14.0rc1", &[3, 14, 0])]
+    #[case("none", &[])]
+    fn reads_numbers(#[case] text: &str, #[case] expected: &[u64]) {
+        assert_eq!(numbers(text), expected);
+    }
+
+    #[test]
+    fn a_version_is_read_off_any_text() {
+        let tool = read_off(Path::new("/bin/sh"), "uv 0.13.9 (x86_64-unknown-linux-gnu)\n").unwrap();
+        assert_eq!(tool.version, "0.13.9");
+        assert_eq!(tool.roots, std::slice::from_ref(&tool.path));
+        assert!(read_off(Path::new("/bin/sh"), "hello").is_err());
+    }
+
+    #[test]
+    fn a_shim_is_known_by_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let shim = folder.path().join("shims/uv");
+        std::fs::create_dir_all(shim.parent().unwrap()).unwrap();
+        std::fs::write(&shim, "").unwrap();
+        assert!(read_off(&shim, "uv 0.13.9").unwrap_err().message.contains("shim"));
+    }
+}
