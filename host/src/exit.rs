@@ -29,6 +29,8 @@ pub enum Exit {
 pub enum Failure {
     /// The configuration cannot be used.
     Configuration(ConfigError),
+    /// The command line cannot be used.
+    Usage(Error),
     /// Anything else.
     Error(Error),
 }
@@ -38,7 +40,17 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Configuration(_) => Exit::Configuration,
+            Self::Usage(_) => Exit::Usage,
             Self::Error(error) => Exit::from(&error.code),
+        }
+    }
+
+    /// Puts what was being done in front of an error; a mistake in the file or on the command line stands alone.
+    #[must_use]
+    pub fn context(self, doing: impl fmt::Display) -> Self {
+        match self {
+            Self::Error(error) => Self::Error(error.context(doing)),
+            other => other,
         }
     }
 }
@@ -48,7 +60,6 @@ impl From<&ErrorCode> for Exit {
         match code {
             ErrorCode::NotFound => Self::NotFound,
             ErrorCode::Denied => Self::Refused,
-            ErrorCode::Invalid => Self::Usage,
             _ => Self::Failed,
         }
     }
@@ -76,10 +87,23 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Configuration(error) => error.fmt(f),
-            Self::Error(error) => {
+            Self::Usage(error) | Self::Error(error) => {
                 error.fmt(f)?;
                 error.hint.iter().try_for_each(|hint| write!(f, "\n{hint}"))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_errors_have_their_exit_codes() {
+        let codes = [ErrorCode::NotFound, ErrorCode::Denied, ErrorCode::Invalid, ErrorCode::Other("odd".into())];
+        assert_eq!(codes.each_ref().map(|code| Exit::from(code) as u8), [4, 5, 1, 1]);
+        assert_eq!(Failure::from(ConfigError::new("wrong")).exit() as u8, 3);
+        assert_eq!(Failure::Usage(Error::invalid("wrong")).exit() as u8, 2);
     }
 }

@@ -89,7 +89,16 @@ impl Launch {
         let source = SourceFolder::new(&self.servers_dir, place);
         let mut prepared = self
             .environments
-            .prepare(cx, &runtime, &toolchain, &plan, spec.lock.as_deref(), &source.0, &state_dir)
+            .prepare(
+                cx,
+                &runtime.name,
+                &runtime.description,
+                &toolchain,
+                &plan,
+                spec.lock.as_deref(),
+                &source.0,
+                &state_dir,
+            )
             .await?;
         cx.progress(1.0, None, "starting the server");
         prepared.process.label = place.id.to_string();

@@ -1,6 +1,7 @@
 //! Perennial: MCP servers that come back. `ARCHITECTURE.md` is the map of this crate.
 
 pub mod app;
+mod blocking;
 pub mod catalog;
 pub mod cli;
 pub mod config;

@@ -95,30 +95,18 @@ impl Document {
 
     /// Follows `steps` as far as they go; none when not even the first one is there.
     pub(super) fn find(&self, steps: &[Step<'_>]) -> Option<Found> {
-        let root = DeTable::parse(&self.text).ok()?.into_inner();
-        let Some((Step::Key(first), rest)) = steps.split_first() else { return None };
-        let (key, mut value) = root.get_key_value(*first)?;
-        let mut found = Found { depth: 1, key: Some(key.span()), value: value.span() };
-        for step in rest {
-            let next = match (step, value.get_ref()) {
-                (Step::Key(name), DeValue::Table(table)) => {
-                    table.get_key_value(*name).map(|(key, value)| (Some(key.span()), value))
-                }
-                (Step::Index(index), DeValue::Array(array)) => array.get(*index).map(|value| (None, value)),
-                _ => None,
-            };
-            let Some((key, next)) = next else { break };
-            found = Found { depth: found.depth + 1, key, value: next.span() };
-            value = next;
-        }
-        Some(found)
+        find(&self.tree()?, steps)
+    }
+
+    /// The text as a tree with spans.
+    pub(super) fn tree(&self) -> Option<DeTable<'_>> {
+        Some(DeTable::parse(&self.text).ok()?.into_inner())
     }
 
     /// The dotted name of the key that has `span`, or whose value has.
     pub(super) fn name_at(&self, span: &Range<usize>) -> Option<String> {
-        let root = DeTable::parse(&self.text).ok()?;
         let mut name = Vec::new();
-        search(root.get_ref(), span, &mut name).then(|| name.join("."))
+        search(&self.tree()?, span, &mut name).then(|| name.join("."))
     }
 }
 
@@ -130,6 +118,26 @@ impl Found {
     pub(super) fn value(&self) -> Range<usize> {
         self.value.clone()
     }
+}
+
+/// Follows `steps` from the top of a tree.
+pub(super) fn find(root: &DeTable<'_>, steps: &[Step<'_>]) -> Option<Found> {
+    let Some((Step::Key(first), rest)) = steps.split_first() else { return None };
+    let (key, mut value) = root.get_key_value(*first)?;
+    let mut found = Found { depth: 1, key: Some(key.span()), value: value.span() };
+    for step in rest {
+        let next = match (step, value.get_ref()) {
+            (Step::Key(name), DeValue::Table(table)) => {
+                table.get_key_value(*name).map(|(key, value)| (Some(key.span()), value))
+            }
+            (Step::Index(index), DeValue::Array(array)) => array.get(*index).map(|value| (None, value)),
+            _ => None,
+        };
+        let Some((key, next)) = next else { break };
+        found = Found { depth: found.depth + 1, key, value: next.span() };
+        value = next;
+    }
+    Some(found)
 }
 
 fn search(table: &DeTable<'_>, span: &Range<usize>, name: &mut Vec<String>) -> bool {

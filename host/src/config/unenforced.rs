@@ -1,4 +1,7 @@
-use super::{Config, source::Step};
+use super::{
+    Config,
+    source::{self, Document, Step},
+};
 
 /// A setting that somebody made and that this version reads, but does not act upon yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,17 +31,18 @@ const LATER: &[&str] = &[
 impl Config {
     /// What was set without effect, to be told at start: silence would pass for enforcement.
     pub fn unenforced(&self) -> Vec<Unenforced> {
-        LATER.iter().filter_map(|key| Some(Unenforced { key, set_at: self.set_at(key)? })).collect()
-    }
-
-    fn set_at(&self, key: &str) -> Option<String> {
-        if let Some(variable) = self.origin.overridden.get(key) {
-            return Some((*variable).to_owned());
-        }
-        let steps: Vec<_> = key.split('.').map(Step::Key).collect();
-        let document = self.origin.document.as_ref()?;
-        let found = document.find(&steps).filter(|found| found.depth == steps.len())?;
-        Some(document.place(found.key()).to_string())
+        let document = self.origin.document.as_deref();
+        let tree = document.and_then(Document::tree);
+        let in_file = |key: &str| {
+            let steps: Vec<_> = key.split('.').map(Step::Key).collect();
+            let found = source::find(tree.as_ref()?, &steps).filter(|found| found.depth == steps.len())?;
+            Some(document?.place(found.key()).to_string())
+        };
+        let set_at = |key: &str| {
+            let variable = self.origin.overridden.get(key).map(|variable| (*variable).to_owned());
+            variable.or_else(|| in_file(key))
+        };
+        LATER.iter().filter_map(|key| Some(Unenforced { key, set_at: set_at(key)? })).collect()
     }
 }
 

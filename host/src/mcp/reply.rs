@@ -28,6 +28,17 @@ pub struct Said {
     pub is_error: bool,
 }
 
+impl Reply {
+    /// The answer as MCP's `CallToolResult`.
+    pub fn into_value(self) -> Value {
+        match self {
+            Self::Said(said) => serde_json::to_value(CallToolResult::from(said)).unwrap_or_default(),
+            Self::Passed(passed) => passed.to_value(),
+            Self::Value(value) => value,
+        }
+    }
+}
+
 impl Said {
     /// Good news.
     pub fn new(text: impl Into<String>, facts: Value) -> Self {

@@ -1,6 +1,12 @@
 //! Puts the host together: configuration → plugins → library → catalog → serve → drain.
 
+mod command;
+mod tour;
+
 use std::{sync::Arc, time::Duration};
+
+pub use command::{call, remove, saved, saved_server, serve};
+pub use tour::tour;
 
 use perennial_sdk::{Error, Home};
 use tokio::time::timeout;
