@@ -1,5 +1,5 @@
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -18,28 +18,59 @@ const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
 /// [`Objects`] on a local folder, made when the first object is. A clone is the same folder.
 #[derive(Debug, Clone)]
-pub struct Folder(Arc<Inner>);
+pub struct Folder {
+    inner: Arc<Inner>,
+    lends: bool,
+}
 
 #[derive(Debug)]
 struct Inner {
     root: PathBuf,
     /// Folders whose own entry in their parent this process knows to be durable.
     anchored: Mutex<HashSet<PathBuf>>,
+    /// Objects that could not be written and are shown all the same.
+    lent: Mutex<BTreeMap<String, Lent>>,
+}
+
+#[derive(Debug)]
+struct Lent {
+    body: Vec<u8>,
+    modified: SystemTime,
 }
 
 impl Folder {
     /// The objects below `root`.
     pub fn new(root: PathBuf) -> Self {
-        Self(Arc::new(Inner { root, anchored: Mutex::default() }))
+        let inner = Inner { root, anchored: Mutex::default(), lent: Mutex::default() };
+        Self { inner: Arc::new(inner), lends: false }
+    }
+
+    /// The same folder for what another file keeps safe: where the disk refuses an object, it is there until the
+    /// process ends or [`settle`](Self::settle) finds the disk willing.
+    #[must_use]
+    pub fn lending(&self) -> Self {
+        Self { inner: self.inner.clone(), lends: true }
+    }
+
+    /// Writes what could not be written before; says whether nothing of that is left.
+    pub(crate) fn settle(&self) -> bool {
+        let mut lent = self.inner.lent();
+        lent.retain(|key, object| self.inner.create(key, &object.body).is_err());
+        lent.is_empty()
+    }
+
+    /// Whether there is something that could not be written.
+    pub(crate) fn owes(&self) -> bool {
+        !self.inner.lent().is_empty()
     }
 
     /// Where they are.
     pub fn root(&self) -> &Path {
-        &self.0.root
+        &self.inner.root
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> Result<T> + Send + 'static) -> Result<T> {
-        let inner = self.0.clone();
+        let inner = self.inner.clone();
         blocking(move || work(&inner)).await
     }
 }
@@ -54,15 +85,25 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T>
 
 impl Objects for Folder {
     async fn create(&self, key: &str, body: &[u8]) -> Result<Created> {
-        let (key, body) = (key.to_owned(), body.to_owned());
-        self.run(move |inner| inner.create(&key, &body)).await
+        let (key, body, lends) = (key.to_owned(), body.to_owned(), self.lends);
+        self.run(move |inner| match inner.create(&key, &body) {
+            Err(error) if lends && matches!(error.code, ErrorCode::Denied | ErrorCode::Unavailable) => {
+                inner.lent().entry(key).or_insert(Lent { body, modified: SystemTime::now() });
+                Ok(Created::New)
+            }
+            created => created,
+        })
+        .await
     }
 
     async fn read(&self, key: &str) -> Result<Vec<u8>> {
         let key = key.to_owned();
         self.run(move |inner| {
             let path = inner.path(&key)?;
-            fs::read(&path).map_err(|error| failed("read", &path, error))
+            fs::read(&path).or_else(|error| match inner.lent().get(&key) {
+                Some(object) if error.kind() == io::ErrorKind::NotFound => Ok(object.body.clone()),
+                _ => Err(failed("read", &path, error)),
+            })
         })
         .await
     }
@@ -73,6 +114,15 @@ impl Objects for Folder {
             let mut found = Vec::new();
             let folder = prefix.rfind('/').map_or("", |slash| &prefix[..=slash]);
             inner.list(folder, &prefix, &after, limit, &mut found)?;
+            let lent = inner.lent();
+            for (key, object) in lent.iter().filter(|(key, _)| key.starts_with(&prefix) && **key > after) {
+                let meta =
+                    ObjectMeta { key: key.clone(), size: object.body.len() as u64, modified: Some(object.modified) };
+                if let Err(place) = found.binary_search_by(|known| known.key.cmp(key)) {
+                    found.insert(place, meta);
+                }
+            }
+            found.truncate(limit);
             Ok(found)
         })
         .await
@@ -152,6 +202,10 @@ impl Inner {
         }
         self.anchored().insert(folder.to_owned());
         Ok(())
+    }
+
+    fn lent(&self) -> MutexGuard<'_, BTreeMap<String, Lent>> {
+        self.lent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn anchored(&self) -> MutexGuard<'_, HashSet<PathBuf>> {

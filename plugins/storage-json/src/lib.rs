@@ -63,11 +63,8 @@ impl Storage for JsonStorage {
         if page.cursor.is_none() {
             self.view.take_over().await;
         }
-        let mut listing = self.library.list(cx, page).await?;
-        if listing.next.is_none() {
-            listing.items.extend(self.view.carried());
-        }
-        Ok(listing)
+        let listing = self.library.list(cx, page).await?;
+        Ok(with(listing, page, self.view.carried()))
     }
 
     async fn get(&self, cx: &Cx, id: &ServerId, version: Option<Version>) -> Result<SavedServer> {
@@ -93,6 +90,20 @@ impl Storage for JsonStorage {
         self.view.publish().await;
         Ok(version)
     }
+}
+
+/// The page with those of `more` that belong on it.
+fn with(mut listing: Listing, page: &Page, more: Vec<Summary>) -> Listing {
+    let begin = page.cursor.clone().unwrap_or_default();
+    let end = listing.next.clone();
+    let here = |id: &String| (page.cursor.is_none() || *id > begin) && end.as_ref().is_none_or(|end| id <= end);
+    listing.items.extend(more.into_iter().filter(|summary| here(&summary.server_id)));
+    listing.items.sort_by(|a, b| a.server_id.cmp(&b.server_id));
+    if listing.items.len() > page.limit.max(1) {
+        listing.items.truncate(page.limit.max(1));
+        listing.next = listing.items.last().map(|last| last.server_id.clone());
+    }
+    listing
 }
 
 export_plugin!(json, JsonStorage: [storage]);

@@ -1,7 +1,11 @@
 use std::{
     ffi::OsString,
     fs::{self, File, TryLockError},
-    io::{self, Read, Seek, Write},
+    io::{
+        self,
+        ErrorKind::{CrossesDevices, PermissionDenied, ReadOnlyFilesystem, ResourceBusy},
+        Read, Seek, Write,
+    },
     path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime},
 };
@@ -52,18 +56,25 @@ impl ViewFile {
         present(File::open(&self.path).and_then(Content::read)).map_err(|error| failed("read", &self.path, error))
     }
 
-    /// Keeps other hosts from writing until it is dropped, which the end of the process does too.
-    pub(super) fn lock(&self) -> Result<File> {
+    /// Keeps other hosts from writing until it is dropped, which the end of the process does too. None where nobody can
+    /// write for want of permission.
+    pub(super) fn lock(&self) -> Result<Option<File>> {
         let path = beside(&self.resolve(), ".lock");
         let open = || {
             path.parent().map_or(Ok(()), fs::create_dir_all)?;
             File::options().read(true).write(true).create(true).truncate(false).open(&path)
         };
-        let file = open().map_err(|error| failed("open", &path, error))?;
+        let file = match open() {
+            Err(error) if matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem) => match File::open(&path) {
+                Ok(file) => file,
+                Err(_) => return Ok(None),
+            },
+            file => file.map_err(|error| failed("open", &path, error))?,
+        };
         let began = Instant::now();
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(file),
+                Ok(()) => return Ok(Some(file)),
                 Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => {
                     std::thread::sleep(Duration::from_millis(3));
                 }
@@ -72,7 +83,7 @@ impl ViewFile {
                     return Err(Error::unavailable(message));
                 }
                 // Not every network file system has locks; the truth needs none.
-                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => return Ok(file),
+                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => return Ok(Some(file)),
                 Err(TryLockError::Error(error)) => return Err(failed("lock", &path, error)),
             }
         }
@@ -185,7 +196,6 @@ fn replace(target: &Path, text: &[u8], rename: impl Fn(&Path, &Path) -> io::Resu
     write().or_else(|error: io::Error| {
         let _ = fs::remove_file(&unfinished);
         let kind = error.kind();
-        use io::ErrorKind::{CrossesDevices, PermissionDenied, ResourceBusy};
         match old {
             Some(_) if matches!(kind, ResourceBusy | CrossesDevices | PermissionDenied) => overwrite(target, text),
             _ => Err(error),

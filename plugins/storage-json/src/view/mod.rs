@@ -45,6 +45,8 @@ const READINGS: u32 = 6;
 /// The view of one library.
 pub(crate) struct View {
     library: Arc<ObjectLibrary<Folder>>,
+    /// The same library for taking over: what the disk refuses is safe in the file, and must be seen.
+    lending: ObjectLibrary<Folder>,
     file: Arc<ViewFile>,
     known_path: PathBuf,
     /// The file as this process last saw it.
@@ -69,6 +71,7 @@ impl View {
     pub(crate) fn new(library: Arc<ObjectLibrary<Folder>>, path: PathBuf) -> Arc<Self> {
         let known_path = library.objects().root().join("view.json");
         Arc::new(Self {
+            lending: ObjectLibrary::new(library.objects().lending()),
             library,
             file: Arc::new(ViewFile::new(path)),
             known_path,
@@ -139,7 +142,8 @@ impl View {
         if let Some(loaded) = loaded {
             *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
         }
-        Ok(self.known(|known| known.map_or(stamp.is_some(), |known| known.stamp != stamp)))
+        Ok(self.library.objects().owes()
+            || self.known(|known| known.map_or(stamp.is_some(), |known| known.stamp != stamp)))
     }
 
     /// Compares the file with the library, both ways. It runs where it may block, and to its end even when the caller
@@ -161,6 +165,7 @@ impl View {
     async fn sync_in_turn(&self, writing: Writing) -> Result<()> {
         let changes = self.changes.load(SeqCst);
         let _lock = self.file.lock()?;
+        self.library.objects().settle();
         let mut known = Known::load(&self.known_path).unwrap_or_default();
         let mut content = read_whole(&self.file)?;
         let mut late = false;
@@ -176,7 +181,7 @@ impl View {
                 (known.entries.clone(), false)
             } else {
                 let merge = Merge {
-                    library: &self.library,
+                    library: &self.lending,
                     known: &known,
                     modified: stamp.map_or(SystemTime::UNIX_EPOCH, |stamp| stamp.modified),
                     deletes: !late && !blank && scan.problem.is_none(),
