@@ -5,7 +5,7 @@ mod tour;
 
 use std::{sync::Arc, time::Duration};
 
-pub use command::{call, remove, saved, saved_server, serve};
+pub use command::{call, check, remove, saved, saved_server, serve};
 pub use tour::tour;
 
 use perennial_sdk::{Error, Home};
@@ -107,7 +107,7 @@ impl App {
             () = asked_to_end() => {}
         }
         // an answer that is nearly there is worth a moment, but no child may outlive the client for long
-        let served = timeout(LAST_ANSWERS, async { serving.await }).await;
+        let served = timeout(LAST_ANSWERS, serving).await;
         stop.cancel();
         sweeping.abort();
         self.close().await;
