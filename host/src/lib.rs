@@ -1,8 +1,19 @@
 //! Perennial: MCP servers that come back. `ARCHITECTURE.md` is the map of this crate.
 
+pub mod app;
 mod blocking;
+pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod environment;
+pub mod exit;
+pub mod launch;
+pub mod library;
+pub mod log;
+pub mod mcp;
+pub mod plugins;
+pub mod schema;
+pub mod sources;
 pub mod supervisor;
 pub mod toolchain;
+pub mod tools;

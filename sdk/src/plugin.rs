@@ -102,8 +102,23 @@ pub trait Exported: Plugin {
 #[doc(hidden)]
 pub async fn open_plugin<P: Plugin>(config: Value, home: Home) -> Result<P> {
     let config = if config.is_null() { Value::Object(Default::default()) } else { config };
-    let config = serde_json::from_value(config).map_err(|error| Error::invalid(error.to_string()))?;
-    P::init(config, home).await
+    P::init(parse_config(config)?, home).await
+}
+
+/// Parses a plugin's `config` table. On a mistake `data.path` holds the keys and indices that lead to it, so that the
+/// host can show the line.
+fn parse_config<C: DeserializeOwned>(config: Value) -> Result<C> {
+    use serde_path_to_error::Segment;
+    serde_path_to_error::deserialize(config).map_err(|error| {
+        let path = error.path().iter().filter_map(|segment| match segment {
+            Segment::Seq { index } => Some(Value::from(*index)),
+            Segment::Map { key } => Some(Value::from(key.as_str())),
+            Segment::Enum { variant } => Some(Value::from(variant.as_str())),
+            Segment::Unknown => None,
+        });
+        let data = serde_json::json!({ "path": path.collect::<Vec<_>>() });
+        Error { data, ..Error::invalid(error.inner().to_string()) }
+    })
 }
 
 impl Opened {

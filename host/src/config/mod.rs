@@ -1,1 +1,187 @@
-//! The one TOML file, typed.
+//! The one TOML file, typed: what may be written in it, where it is looked for, what the environment overrides, and
+//! errors that name the line.
+
+mod directories;
+mod error;
+mod exposure;
+mod interpolation;
+mod limits;
+mod load;
+mod numbers;
+mod overrides;
+mod plugins;
+mod policy;
+mod registries;
+mod source;
+mod unenforced;
+mod variables;
+mod wording;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use perennial_sdk::Registration;
+use serde::{Deserialize, Serialize};
+
+pub use directories::Directories;
+pub use error::ConfigError;
+pub use exposure::{Exposure, ExposureMode};
+pub use limits::Limits;
+pub use load::{Request, load};
+pub use numbers::{Cores, Seconds, Whole};
+pub use plugins::{PerPlatform, PluginName, PluginSettings, Sha256, Trust};
+pub use policy::{NetworkCeiling, Policy, Sandbox};
+pub use registries::{Address, Registries};
+pub use unenforced::Unenforced;
+pub use variables::Variables;
+
+use crate::log::Levels;
+
+/// The file with every key and its default; a test holds it and [`Config::default`] together.
+pub const EXAMPLE: &str = include_str!("../../../perennial.example.toml");
+
+/// The newest `schema_version` that this program reads.
+pub const SCHEMA_VERSION: u64 = 1;
+
+/// Everything that an operator can set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The version of the file's format.
+    pub schema_version: u64,
+    /// Where saved servers go.
+    pub storage: StorageChoice,
+    /// How much a server may use when it does not say otherwise.
+    pub limits: Limits,
+    /// The ceiling of what any server may be granted.
+    pub policy: Policy,
+    /// Where installs get their packages.
+    pub registries: Registries,
+    /// Which servers' tools are first-class.
+    pub exposure: Exposure,
+    /// What is written to standard error.
+    pub log: Logging,
+    /// Plugins by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub plugins: BTreeMap<PluginName, PluginSettings>,
+    #[serde(skip)]
+    origin: source::Origin,
+}
+
+/// `[storage]`: where saved servers go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StorageChoice {
+    /// The storage plugin.
+    #[serde(rename = "use")]
+    pub plugin: PluginName,
+}
+
+/// `[log]`: what is written to standard error.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Logging {
+    /// From which level on.
+    pub level: Levels,
+}
+
+impl Config {
+    /// The file that was read; none when there is none and all is default.
+    pub fn file(&self) -> Option<&Path> {
+        self.origin.document.as_deref().map(source::Document::path)
+    }
+
+    /// A path written in the file: relative ones are relative to the file's folder.
+    pub fn resolve(&self, path: &Path) -> PathBuf {
+        match self.file().and_then(Path::parent) {
+            Some(folder) => folder.join(path),
+            None => path.to_path_buf(),
+        }
+    }
+
+    /// A plugin's own table as plugins take it; null when there is none.
+    pub fn plugin_config(&self, plugin: &str) -> serde_json::Value {
+        match self.plugins.get(plugin).filter(|settings| !settings.config.is_empty()) {
+            Some(settings) => plugins::to_json(&settings.config),
+            None => serde_json::Value::Null,
+        }
+    }
+
+    /// Turns what a plugin says about its `config` table into an error at the line and column of the mistake, which
+    /// `error.data.path` leads to. Values that came from `${…}` are not repeated in it.
+    pub fn config_error(&self, plugin: &str, error: &perennial_sdk::Error) -> ConfigError {
+        plugins::config_error(&self.origin, plugin, error)
+    }
+
+    /// Checks what only the program as a whole can know: that every plugin named is there and can be loaded by this
+    /// version, that the storage is one, and that no confinement is asked for that cannot be given.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, at its place in the file.
+    pub fn check(&self, built_in: &[&Registration]) -> Result<(), ConfigError> {
+        for name in self.plugins.keys() {
+            self.check_plugin(name, built_in)?;
+        }
+        self.check_storage(built_in)?;
+        self.check_sandbox()
+    }
+
+    /// Why a plugin of the file cannot be loaded.
+    ///
+    /// # Errors
+    /// The reason, at its place in the file.
+    pub fn check_plugin(&self, name: &PluginName, built_in: &[&Registration]) -> Result<(), ConfigError> {
+        plugins::check(&self.origin, name, &self.plugins[name], built_in)
+    }
+
+    fn check_storage(&self, built_in: &[&Registration]) -> Result<(), ConfigError> {
+        let wanted = &self.storage.plugin;
+        let storages = built_in.iter().filter(|plugin| plugin.provides.contains(&"storage")).map(|plugin| plugin.id);
+        let storages: Vec<_> = storages.collect();
+        if storages.contains(&wanted.as_str()) {
+            return Ok(());
+        }
+        let error = ConfigError::new(format!("there is no storage plugin `{wanted}`")).with_help(wording::suggestion(
+            wanted.as_str(),
+            &storages,
+            "storages",
+        ));
+        Err(self.origin.place(error, &["storage", "use"]))
+    }
+
+    fn check_sandbox(&self) -> Result<(), ConfigError> {
+        if self.policy.sandbox != Sandbox::Require {
+            return Ok(());
+        }
+        let error = ConfigError::new("`policy.sandbox` is \"require\", but this version cannot confine servers yet")
+            .with_help("servers would run with the rights of your account; \"best-effort\" accepts that");
+        Err(self.origin.place(error, &["policy", "sandbox"]))
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION,
+            storage: StorageChoice::default(),
+            limits: Limits::default(),
+            policy: Policy::default(),
+            registries: Registries::default(),
+            exposure: Exposure::default(),
+            log: Logging::default(),
+            plugins: BTreeMap::new(),
+            origin: source::Origin::default(),
+        }
+    }
+}
+
+impl Default for StorageChoice {
+    fn default() -> Self {
+        Self { plugin: PluginName::built_in("json") }
+    }
+}
+
+#[cfg(test)]
+mod tests;

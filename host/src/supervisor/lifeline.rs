@@ -18,7 +18,7 @@ use tokio::{
     net::unix::{OwnedReadHalf, OwnedWriteHalf},
     sync::watch,
     task::JoinHandle,
-    time::{sleep, sleep_until, timeout},
+    time::{sleep_until, timeout},
 };
 
 use super::{
@@ -82,17 +82,21 @@ pub(super) async fn start(
         Error::unavailable(format!("`{label}` could not be started: {error}"))
             .hint("stop servers that are not needed, or raise the host's limits of processes and open files")
     };
-    let raw = tokio::task::spawn_blocking(move || launch(&program, &leftovers, spec, stdin)).await?.map_err(failed)?;
+    let mut raw =
+        tokio::task::spawn_blocking(move || launch(&program, &leftovers, spec, stdin)).await?.map_err(failed)?;
     let started_at = Instant::now();
     let (reader, commands) = tokio::net::UnixStream::from_std(raw.lifeline).map_err(failed)?.into_split();
     let mut reports = BufReader::new(reader).lines();
     let pid = match next(&mut reports).await {
         Some(Report::Started { pid }) => pid,
-        Some(Report::NotStarted { errno, reason }) => {
-            return Err(Error::new(code(errno), format!("`{label}` could not be started: {reason}")));
-        }
-        Some(Report::Ended(_)) | None => {
-            return Err(Error::unavailable(format!("`{label}` could not be started: its sidecar ended")));
+        report => {
+            raw.sidecar.gone(Instant::now() + PATIENCE).await;
+            return Err(match report {
+                Some(Report::NotStarted { errno, reason }) => {
+                    Error::new(code(errno), format!("`{label}` could not be started: {reason}"))
+                }
+                _ => Error::unavailable(format!("`{label}` could not be started: its sidecar ended")),
+            });
         }
     };
     let (wish, wishes) = watch::channel(Wish::Run);
@@ -109,8 +113,10 @@ impl Watch {
     }
 
     async fn follow(mut self, drained: Option<JoinHandle<()>>) {
-        let cause = self.until_ended().await;
-        let orderly = self.until_sidecar_gone().await;
+        let mut deadline = None;
+        let cause = self.until_ended(&mut deadline).await;
+        self.commands = None;
+        let orderly = self.sidecar.gone(deadline.unwrap_or_else(|| Instant::now() + PATIENCE)).await;
         if cause.is_none() || !orderly {
             orphans::end().await;
         }
@@ -121,9 +127,8 @@ impl Watch {
         self.exit.send_replace(Some(Exit { cause, after: self.started_at.elapsed() }));
     }
 
-    /// None when the sidecar ended without a word.
-    async fn until_ended(&mut self) -> Option<ExitCause> {
-        let mut deadline = None;
+    /// None when the sidecar ended without a word. `deadline` is set when the tree is to be killed.
+    async fn until_ended(&mut self, deadline: &mut Option<Instant>) -> Option<ExitCause> {
         loop {
             tokio::select! {
                 report = next(&mut self.reports) => return match report {
@@ -141,31 +146,16 @@ impl Watch {
                     }
                     Wish::Kill => {
                         self.commands = None;
-                        deadline = Some(tokio::time::Instant::now() + PATIENCE);
+                        *deadline = Some(Instant::now() + PATIENCE);
                     }
                 },
-                () = until(deadline) => return Some(ExitCause::Stopped),
+                () = until(*deadline) => return Some(ExitCause::Stopped),
             }
         }
     }
 
     fn was_wished(&self) -> bool {
         self.wish.has_changed().is_err() || *self.wish.borrow() != Wish::Run
-    }
-
-    /// Whether it ended by itself, which means that nothing is left below it.
-    async fn until_sidecar_gone(&mut self) -> bool {
-        self.commands = None;
-        let patience = Instant::now() + PATIENCE;
-        loop {
-            if let Some(success) = self.sidecar.ended() {
-                return success;
-            }
-            if Instant::now() > patience {
-                self.sidecar.kill();
-            }
-            sleep(Duration::from_millis(1)).await;
-        }
     }
 }
 
@@ -177,9 +167,9 @@ async fn wished(wish: &mut watch::Receiver<Wish>) -> Wish {
     }
 }
 
-async fn until(deadline: Option<tokio::time::Instant>) {
+async fn until(deadline: Option<Instant>) {
     match deadline {
-        Some(deadline) => sleep_until(deadline).await,
+        Some(deadline) => sleep_until(deadline.into()).await,
         None => std::future::pending().await,
     }
 }

@@ -10,11 +10,12 @@ use std::{
 };
 
 use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper, waitpid};
+use tokio::time::sleep;
 
 use super::tree;
 
 /// How long the host goes on killing orphans.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Every sidecar that was not reaped yet, in the whole process; one that nobody follows any more is kept here until it can
 /// be reaped. Held while one is started, so that none is ever taken for an orphan.
@@ -45,22 +46,23 @@ impl Sidecar {
         self.pid
     }
 
-    /// Whether it ended with success; none while it runs.
-    pub(super) fn ended(&mut self) -> Option<bool> {
-        let success = match self.child.as_mut()?.try_wait() {
-            Ok(None) => return None,
-            Ok(Some(status)) => status.success(),
-            Err(_) => false,
-        };
-        sidecars().remove(&self.pid);
-        self.child = None;
-        Some(success)
-    }
-
-    pub(super) fn kill(&mut self) {
-        if let Some(child) = &mut self.child {
-            let _ = child.kill();
+    /// Waits until it has ended, and kills it at `deadline`; true when it ended by itself and nothing is left below it.
+    pub(super) async fn gone(&mut self, deadline: Instant) -> bool {
+        while let Some(child) = &mut self.child {
+            match child.try_wait() {
+                Ok(None) if Instant::now() < deadline => {}
+                Ok(None) => {
+                    let _ = child.kill();
+                }
+                ended => {
+                    sidecars().remove(&self.pid);
+                    self.child = None;
+                    return ended.is_ok_and(|status| status.is_some_and(|status| status.success()));
+                }
+            }
+            sleep(Duration::from_millis(1)).await;
         }
+        false
     }
 }
 

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Handled by doing nothing: no terminal and no service manager ends the sidecar before its tree. A handler rather than
 /// "ignore", since exec resets a handled signal and passes an ignored one on to the server.
-const SHRUGGED_OFF: [i32; 10] = [
+const SHRUGGED_OFF: [i32; 12] = [
     signal::SIGINT,
     signal::SIGTERM,
     signal::SIGHUP,
@@ -36,6 +36,8 @@ const SHRUGGED_OFF: [i32; 10] = [
     signal::SIGTSTP,
     signal::SIGTTIN,
     signal::SIGTTOU,
+    signal::SIGXCPU,
+    signal::SIGXFSZ,
 ];
 
 /// The process between the host and a server (`perennial __run`): starts the server, and lets nothing of it survive the

@@ -1,0 +1,121 @@
+//! What each subcommand asks of a host, from opening it to closing it.
+
+use std::sync::Arc;
+
+use perennial_sdk::{Cx, Error, SavedServer, Summary, Version};
+use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::App;
+use crate::{
+    config::{Config, Directories},
+    exit::Failure,
+    mcp::Wire,
+    tools::Call,
+};
+
+/// Speaks MCP on standard input and output until the client leaves.
+///
+/// # Errors
+/// A plugin that does not take its configuration; standard input or output that cannot be used.
+pub fn serve(config: Config, directories: Directories) -> Result<(), Failure> {
+    let wire = Wire::take()?;
+    run(async {
+        let app = App::open(&config, &directories).await?;
+        Ok(app.serve(wire).await?)
+    })
+}
+
+/// Opens everything and closes it again: plugins check their own settings as they are opened.
+///
+/// # Errors
+/// A plugin that does not take its configuration.
+pub fn check(config: Config, directories: Directories) -> Result<(), Failure> {
+    with_app(config, directories, async |_| Ok(()))
+}
+
+/// Every saved server.
+///
+/// # Errors
+/// Those of the storage.
+pub fn saved(config: Config, directories: Directories) -> Result<Vec<Summary>, Failure> {
+    with_app(config, directories, async |app| Ok(app.library.list(&Cx::detached()).await?))
+}
+
+/// A saved server by its id or unique name, with the numbers of its versions.
+///
+/// # Errors
+/// There is none, or several have the name; those of the storage.
+pub fn saved_server(
+    config: Config,
+    directories: Directories,
+    reference: &str,
+    version: Option<Version>,
+) -> Result<(SavedServer, Vec<Version>), Failure> {
+    with_app(config, directories, async |app| {
+        let cx = Cx::detached();
+        let id = app.library.find(&cx, reference).await?;
+        Ok((app.library.get(&cx, &id, version).await?, app.library.versions(&cx, &id).await?))
+    })
+}
+
+/// Deletes a saved server and answers what it was, and the version that says so.
+///
+/// # Errors
+/// There is none, or several have the name; those of the storage.
+pub fn remove(config: Config, directories: Directories, reference: &str) -> Result<(Summary, Version), Failure> {
+    with_app(config, directories, async |app| {
+        let cx = Cx::detached();
+        let id = app.library.find(&cx, reference).await?;
+        let removed = app.library.get(&cx, &id, None).await?.summary();
+        Ok((removed, app.library.delete(&cx, &id).await?))
+    })
+}
+
+/// Starts a saved server and calls one of its tools; the answer is MCP's `CallToolResult`.
+///
+/// # Errors
+/// There is no such server; its failures and its tool's are results.
+pub fn call(
+    config: Config,
+    directories: Directories,
+    reference: &str,
+    tool: &str,
+    arguments: Map<String, Value>,
+) -> Result<Value, Failure> {
+    with_app(config, directories, async |app| {
+        let id = app.library.find(&Cx::detached(), reference).await?;
+        let execute = app.registry.get("execute-tool").ok_or_else(|| Error::internal("`execute-tool` is gone"))?;
+        let call = Call { app: app.clone(), cancelled: CancellationToken::new(), progress: None, meta: Map::new() };
+        let Value::Object(request) = json!({ "serverId": id, "toolName": tool, "args": arguments }) else {
+            unreachable!("an object was written")
+        };
+        Ok(execute.call(call, request).await.into_value())
+    })
+}
+
+fn with_app<T>(
+    config: Config,
+    directories: Directories,
+    work: impl AsyncFnOnce(&Arc<App>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    run(async {
+        let app = App::open(&config, &directories).await?;
+        let done = work(&app).await;
+        app.close().await;
+        done
+    })
+}
+
+/// Runs on one thread: the protocol is mostly waiting, and what computes or blocks goes to the blocking pool.
+pub(super) fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_keep_alive(std::time::Duration::from_secs(1))
+        .build()
+        .map_err(Error::from)?;
+    let done = runtime.block_on(work);
+    // a blocking read of a file that never ends must not keep the program
+    runtime.shutdown_background();
+    done
+}

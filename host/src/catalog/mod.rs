@@ -1,0 +1,75 @@
+//! What is running: servers by id.
+
+mod server;
+mod toolset;
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use futures_util::future::join_all;
+use indexmap::IndexMap;
+use perennial_sdk::{Error, Result, ServerId, ServerSpec};
+
+pub use server::{Death, Phase, Server, Status};
+pub use toolset::Toolset;
+
+use crate::{launch::Launch, library::Shelf};
+
+/// The running servers of this host, oldest first.
+pub struct Catalog {
+    launch: Arc<Launch>,
+    servers: Mutex<IndexMap<ServerId, Arc<Server>>>,
+}
+
+impl Catalog {
+    /// An empty catalog whose servers come up through `launch`.
+    pub fn new(launch: Arc<Launch>) -> Self {
+        Self { launch, servers: Mutex::default() }
+    }
+
+    /// Adds a server under a new id and starts to bring it up; [`Server::settled`] tells how that ends.
+    pub fn create(&self, spec: ServerSpec, name: Option<String>, shelf: Option<Shelf>) -> Arc<Server> {
+        let mut servers = self.servers();
+        let id = std::iter::repeat_with(ServerId::random).find(|id| !servers.contains_key(id)).expect("ids never end");
+        let server = Server::new(id.clone(), spec, name, shelf, self.launch.clone());
+        servers.insert(id, server.clone());
+        drop(servers);
+        server.start();
+        server
+    }
+
+    /// A running server by its id.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn get(&self, reference: &str) -> Result<Arc<Server>> {
+        let found = reference.parse::<ServerId>().ok().and_then(|id| self.servers().get(&id).cloned());
+        found.ok_or_else(|| {
+            let shown: String = reference.chars().take(80).collect();
+            Error::not_found(format!("no server `{shown}`"))
+                .hint("`list-servers` shows what is running, `list-saved-servers` what is saved")
+        })
+    }
+
+    /// Every server, oldest first.
+    pub fn list(&self) -> Vec<Arc<Server>> {
+        self.servers().values().cloned().collect()
+    }
+
+    /// Takes a server out and ends it.
+    pub async fn remove(&self, id: &ServerId) {
+        let server = self.servers().shift_remove(id);
+        if let Some(server) = server {
+            server.end().await;
+        }
+    }
+
+    /// Ends every server, all at once.
+    pub async fn shutdown(&self) {
+        let all: Vec<_> = self.servers().drain(..).map(|(_, server)| server).collect();
+        join_all(all.iter().map(|server| server.end())).await;
+    }
+
+    fn servers(&self) -> MutexGuard<'_, IndexMap<ServerId, Arc<Server>>> {
+        self.servers.lock().expect("no holder panics")
+    }
+}

@@ -1,0 +1,52 @@
+use clap::Args;
+use perennial_sdk::Summary;
+
+use super::{Common, output};
+use crate::exit::{Exit, Failure};
+
+/// List the saved servers
+#[derive(Args)]
+#[command(after_help = "Example: perennial list --json | jq -r '.[].serverId'")]
+pub(super) struct List {
+    /// As a JSON array, one object each
+    #[arg(long)]
+    json: bool,
+}
+
+impl List {
+    pub(super) fn run(self, common: &Common) -> Result<Exit, Failure> {
+        let (config, directories) = common.open()?;
+        let saved = crate::app::saved(config, directories)
+            .map_err(|failure| failure.context("failed to list saved servers"))?;
+        output::print(&if self.json { output::json(&saved)? } else { render(&saved) })?;
+        Ok(Exit::Done)
+    }
+}
+
+/// The listing for people.
+pub(super) fn render(saved: &[Summary]) -> String {
+    if saved.is_empty() {
+        return "no saved servers\n".into();
+    }
+    let headings = ["NAME", "ID", "LANGUAGE", "VERSION", "SAVED", "TOOLS"].map(str::to_owned).to_vec();
+    let row = |summary: &Summary| {
+        let tools: Vec<_> = summary.tools.iter().map(|tool| tool.name.as_str()).collect();
+        let last = summary.damage.as_ref().map_or_else(|| tools.join(", "), |damage| format!("damaged: {damage}"));
+        vec![
+            shorten(&summary.name, 48),
+            summary.server_id.clone(),
+            summary.language.clone(),
+            summary.version.to_string(),
+            summary.saved_at.clone(),
+            shorten(&last, 80),
+        ]
+    };
+    output::table(&std::iter::once(headings).chain(saved.iter().map(row)).collect::<Vec<_>>())
+}
+
+fn shorten(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

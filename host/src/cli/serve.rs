@@ -1,0 +1,19 @@
+use clap::Args;
+
+use super::Common;
+use crate::exit::{Exit, Failure};
+
+/// Speak MCP on standard input and output, for a chat client
+///
+/// This is what a chat client starts. In the client's list of servers: {"command": "perennial", "args": ["serve"]}.
+/// It ends, and every server with it, when standard input ends.
+#[derive(Args)]
+pub(super) struct Serve {}
+
+impl Serve {
+    pub(super) fn run(self, common: &Common) -> Result<Exit, Failure> {
+        let (config, directories) = common.open()?;
+        crate::app::serve(config, directories)?;
+        Ok(Exit::Done)
+    }
+}

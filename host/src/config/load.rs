@@ -1,0 +1,107 @@
+use std::{io::ErrorKind, path::PathBuf, sync::Arc};
+
+use serde::Deserialize;
+use toml::{Spanned, de::DeTable};
+
+use super::{
+    Config, ConfigError, SCHEMA_VERSION, Variables, directories, interpolation, overrides,
+    source::{Document, Origin},
+    wording,
+};
+
+/// What decides which configuration is loaded.
+#[derive(Clone)]
+pub struct Request {
+    /// `--config FILE`. It must exist.
+    pub file: Option<PathBuf>,
+    /// The environment: `PERENNIAL_CONFIG` names the file when no flag does, and must then exist, too.
+    pub variables: Variables,
+    /// Whether `${…}` is replaced by what it stands for. Only what people are shown goes without.
+    pub resolve: bool,
+}
+
+/// Loads the configuration: flag over environment over file over defaults.
+///
+/// The current folder is never looked at: chat clients start us in arbitrary places, and a cloned repository must not
+/// configure the host.
+///
+/// # Errors
+/// A file that was named and cannot be read; anything in a file or a variable that does not parse.
+pub fn load(request: &Request) -> Result<Config, ConfigError> {
+    let mut config = match read(request)? {
+        Some(document) => parse(Arc::new(document), request)?,
+        None => Config::default(),
+    };
+    overrides::apply(&mut config, &request.variables)?;
+    Ok(config)
+}
+
+fn read(request: &Request) -> Result<Option<Document>, ConfigError> {
+    let flag =
+        request.file.as_ref().map(|file| (std::path::absolute(file).unwrap_or_else(|_| file.clone()), "--config"));
+    let named = flag.or_else(|| Some((request.variables.path("PERENNIAL_CONFIG")?, "PERENNIAL_CONFIG")));
+    let (path, named_by) = match named {
+        Some((path, by)) => (path, Some(by)),
+        None => match directories::usual_file() {
+            Some(path) => (path, None),
+            None => return Ok(None),
+        },
+    };
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if named_by.is_none() && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => {
+            let help = named_by.map(|by| format!("the file was named by `{by}`")).unwrap_or_default();
+            return Err(ConfigError::new(format!("cannot read `{}`: {error}", path.display())).with_help(help));
+        }
+    };
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Some(Document::new(path, text))),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            let document = Document::new(path, String::from_utf8_lossy(error.as_bytes()).into_owned());
+            Err(ConfigError::new("the file is not UTF-8").at(document.place(at..at + 1)))
+        }
+    }
+}
+
+fn parse(document: Arc<Document>, request: &Request) -> Result<Config, ConfigError> {
+    let text = document.clone();
+    let mut root = DeTable::parse(text.text()).map_err(|error| syntax(&document, &error))?;
+    check_version(&document, &root)?;
+    let resolved = match request.resolve {
+        true => interpolation::resolve(root.get_mut(), &document, &request.variables)?,
+        false => Vec::new(),
+    };
+    let origin = Origin { document: Some(document.clone()), resolved, ..Origin::default() };
+    match Config::deserialize(toml::Deserializer::from(root)) {
+        Ok(mut config) => {
+            config.origin = origin;
+            Ok(config)
+        }
+        Err(error) => {
+            let span = error.span().unwrap_or_default();
+            let name = document.name_at(&span);
+            Err(wording::explain(&origin.hide(error.message().to_owned()), name.as_deref()).at(document.place(span)))
+        }
+    }
+}
+
+fn syntax(document: &Document, error: &toml::de::Error) -> ConfigError {
+    let span = error.span().unwrap_or_default();
+    ConfigError::new(error.message().trim_end()).at(document.place(span))
+}
+
+/// A file for a newer version is told so, rather than that its keys are unknown.
+fn check_version(document: &Document, root: &Spanned<DeTable<'_>>) -> Result<(), ConfigError> {
+    let Some(value) = root.get_ref().get("schema_version") else { return Ok(()) };
+    let version = value.get_ref().as_integer().and_then(|version| version.as_str().parse::<u64>().ok());
+    if version == Some(SCHEMA_VERSION) {
+        return Ok(());
+    }
+    let error = ConfigError::new(format!("`schema_version` must be {SCHEMA_VERSION}"))
+        .with_help("a file with a higher number needs a newer perennial");
+    Err(error.at(document.place(value.span())))
+}

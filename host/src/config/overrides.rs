@@ -1,0 +1,131 @@
+//! `PERENNIAL_SECTION_KEY=value` for every scalar of the file.
+
+use serde::{
+    Deserialize,
+    de::{
+        IntoDeserializer,
+        value::{Error, F64Deserializer, I64Deserializer, StrDeserializer},
+    },
+};
+
+use super::{Config, ConfigError, Variables, wording};
+
+/// A variable, the key that it overrides, and how.
+struct Override {
+    variable: &'static str,
+    key: &'static str,
+    set: fn(&mut Config, &str) -> Result<(), Error>,
+}
+
+macro_rules! overrides {
+    ($($variable:literal => $($key:ident).+ ($name:literal);)+) => {
+        const OVERRIDES: &[Override] = &[$(Override {
+            variable: $variable,
+            key: $name,
+            set: |config, text| scalar(text).map(|value| config.$($key).+ = value),
+        }),+];
+    };
+}
+
+overrides! {
+    "PERENNIAL_STORAGE_USE" => storage.plugin ("storage.use");
+    "PERENNIAL_LIMITS_MEMORY_MB" => limits.memory_mb ("limits.memory_mb");
+    "PERENNIAL_LIMITS_CPU" => limits.cpu ("limits.cpu");
+    "PERENNIAL_LIMITS_PIDS" => limits.pids ("limits.pids");
+    "PERENNIAL_LIMITS_FILES" => limits.files ("limits.files");
+    "PERENNIAL_LIMITS_CALL_TIMEOUT_S" => limits.call_timeout_s ("limits.call_timeout_s");
+    "PERENNIAL_LIMITS_START_TIMEOUT_S" => limits.start_timeout_s ("limits.start_timeout_s");
+    "PERENNIAL_LIMITS_BUILD_TIMEOUT_S" => limits.build_timeout_s ("limits.build_timeout_s");
+    "PERENNIAL_LIMITS_LINE_MB" => limits.line_mb ("limits.line_mb");
+    "PERENNIAL_LIMITS_CODE_MB" => limits.code_mb ("limits.code_mb");
+    "PERENNIAL_POLICY_SANDBOX" => policy.sandbox ("policy.sandbox");
+    "PERENNIAL_POLICY_NETWORK" => policy.network ("policy.network");
+    "PERENNIAL_REGISTRIES_PYPI" => registries.pypi ("registries.pypi");
+    "PERENNIAL_REGISTRIES_PROXY" => registries.proxy ("registries.proxy");
+    "PERENNIAL_REGISTRIES_CA" => registries.ca ("registries.ca");
+    "PERENNIAL_EXPOSURE_MODE" => exposure.mode ("exposure.mode");
+    "PERENNIAL_LOG" => log.level ("log.level");
+}
+
+/// Sets what the environment sets.
+///
+/// # Errors
+/// A value that does not fit, or a variable that is a slip of one of these. Other variables that start with
+/// `PERENNIAL_` are let be: a cluster sets such names for services of its own.
+pub(super) fn apply(config: &mut Config, variables: &Variables) -> Result<(), ConfigError> {
+    let known: Vec<_> = OVERRIDES.iter().map(|each| each.variable).chain(OTHERS.iter().copied()).collect();
+    for name in variables.names("PERENNIAL_") {
+        let Some(each) = OVERRIDES.iter().find(|each| each.variable == name) else {
+            let slip = wording::closest(name, &known).filter(|meant| *meant != name);
+            match slip.filter(|meant| strsim::damerau_levenshtein(meant, name) <= 2) {
+                Some(meant) => {
+                    let error = ConfigError::new(format!("unknown environment variable `{name}`"));
+                    return Err(error.with_help(format!("did you mean `{meant}`?")));
+                }
+                None => continue,
+            }
+        };
+        let Some(text) = variables.get(name).and_then(|value| value.to_str()) else {
+            return Err(ConfigError::new("not UTF-8").in_variable(name));
+        };
+        (each.set)(config, text)
+            .map_err(|error| wording::explain(&error.to_string(), Some(each.key)).in_variable(each.variable))?;
+        config.origin.overridden.insert(each.key.to_owned(), each.variable);
+    }
+    Ok(())
+}
+
+/// Text as whatever the key takes: as text when it takes that, else as a number.
+fn scalar<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Error> {
+    let as_text = |text: &'de str| -> StrDeserializer<'de, Error> { text.into_deserializer() };
+    T::deserialize(as_text(text)).or_else(|error| {
+        if let Ok(number) = text.parse::<i64>() {
+            let number: I64Deserializer<Error> = number.into_deserializer();
+            return T::deserialize(number);
+        }
+        if let Ok(number) = text.parse::<f64>() {
+            let number: F64Deserializer<Error> = number.into_deserializer();
+            return T::deserialize(number);
+        }
+        Err(error)
+    })
+}
+
+/// Variables that no key of the file stands for.
+const OTHERS: &[&str] =
+    &["PERENNIAL_CONFIG", "PERENNIAL_DATA_DIR", "PERENNIAL_CACHE_DIR", "PERENNIAL_STATE_DIR", "PERENNIAL_RUNTIME_DIR"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scalar_of_the_example_has_its_variable() {
+        let mut expected = Vec::new();
+        for line in super::super::EXAMPLE.lines() {
+            let line = line.strip_prefix('#').unwrap_or(line);
+            if let Some(section) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                expected.push((section.to_owned(), Vec::new()));
+            } else if let Some((key, value)) = line.split_once(" = ")
+                && let Some((section, keys)) = expected.last_mut()
+                && !section.starts_with("plugins")
+                && !value.starts_with('[')
+            {
+                keys.push(format!("{section}.{key}"));
+            }
+        }
+        let mut expected: Vec<String> = expected.into_iter().flat_map(|(_, keys)| keys).collect();
+        let mut known: Vec<_> = OVERRIDES.iter().map(|each| each.key.to_owned()).collect();
+        expected.sort();
+        known.sort();
+        assert_eq!(known, expected);
+    }
+
+    #[test]
+    fn variables_are_named_after_their_keys() {
+        for each in OVERRIDES.iter().filter(|each| each.key != "log.level") {
+            let name = format!("PERENNIAL_{}", each.key.replace('.', "_").to_uppercase());
+            assert_eq!(each.variable, name);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+use std::{borrow::Borrow, collections::BTreeMap, fmt, path::PathBuf};
+
+use perennial_sdk::Registration;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    ConfigError,
+    source::{Origin, Step},
+    wording,
+};
+
+/// A plugin's id: lowercase letters, digits and `-`, at most 64.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct PluginName(String);
+
+/// `[plugins.NAME]`: where a plugin comes from, and its own settings.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PluginSettings {
+    /// A native plugin's file, relative to the configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PerPlatform<PathBuf>>,
+    /// The hash that the file must have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<PerPlatform<Sha256>>,
+    /// Program and arguments of a plugin that runs out of process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
+    /// What stands in for the hash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Trust>,
+    /// The plugin's own table. It may hold secrets: `Debug` keeps silent about it.
+    #[serde(skip_serializing_if = "toml::Table::is_empty")]
+    pub config: toml::Table,
+}
+
+/// One for all platforms, or one for each, such as `{ linux-x86_64 = …, macos-aarch64 = … }`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "neither a value that fits nor a table of such values by platform")]
+pub enum PerPlatform<T> {
+    /// The same everywhere.
+    Any(T),
+    /// By operating system and architecture.
+    Each(BTreeMap<String, T>),
+}
+
+/// A SHA-256 in hex.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Sha256(String);
+
+/// What stands in for a hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trust {
+    /// Any file will do: for development.
+    Unpinned,
+}
+
+impl PluginName {
+    /// The name of a plugin that is linked in; the names that plugins export are valid.
+    pub(super) fn built_in(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why this version cannot load a plugin of the file.
+pub(super) fn check(
+    origin: &Origin,
+    name: &PluginName,
+    settings: &PluginSettings,
+    built_in: &[&Registration],
+) -> Result<(), ConfigError> {
+    let at = |key: &str, error: ConfigError| Err(origin.place(error, &["plugins", name.as_str(), key]));
+    let not_yet = |kind: &str| {
+        let help = format!("take `[plugins.{name}]` out to start without it");
+        ConfigError::new(format!("plugin `{name}`: {kind} plugins are not supported yet by this version"))
+            .with_help(help)
+    };
+    if settings.path.is_some() && settings.command.is_some() {
+        return at("command", ConfigError::new(format!("plugin `{name}` has both a `path` and a `command`")));
+    }
+    if settings.path.is_some() {
+        return at("path", not_yet("native"));
+    }
+    if settings.command.is_some() {
+        return at("command", not_yet("out-of-process"));
+    }
+    for (key, set) in [("sha256", settings.sha256.is_some()), ("trust", settings.trust.is_some())] {
+        if set {
+            return at(key, ConfigError::new(format!("plugin `{name}` has a `{key}` but no `path`")));
+        }
+    }
+    let ids: Vec<_> = built_in.iter().map(|plugin| plugin.id).collect();
+    if ids.contains(&name.as_str()) {
+        return Ok(());
+    }
+    let error = ConfigError::new(format!("no plugin `{name}` is built in")).with_help(wording::suggestion(
+        name.as_str(),
+        &ids,
+        "built-in plugins",
+    ));
+    Err(origin.place(error, &["plugins", name.as_str()]))
+}
+
+/// See [`super::Config::config_error`].
+pub(super) fn config_error(origin: &Origin, plugin: &str, error: &perennial_sdk::Error) -> ConfigError {
+    let base = ["plugins", plugin, "config"];
+    let mut steps: Vec<_> = base.into_iter().map(Step::Key).collect();
+    let path = error.data.get("path").and_then(Value::as_array);
+    steps.extend(path.into_iter().flatten().filter_map(|segment| match segment {
+        Value::String(key) => Some(Step::Key(key)),
+        index => Some(Step::Index(usize::try_from(index.as_u64()?).ok()?)),
+    }));
+    let message = origin.hide(error.message.clone());
+    let unknown = wording::unknown_key(&message);
+    if let Some(key) = unknown.filter(|key| steps.last() != Some(&Step::Key(key))) {
+        steps.push(Step::Key(key));
+    }
+    let mut explained = wording::explain(&message, Some(&dotted(&steps)));
+    if let (false, Some(hint)) = (explained.has_help(), &error.hint) {
+        explained = explained.with_help(origin.hide(hint.clone()));
+    }
+    let found = origin.document.as_ref().and_then(|document| Some((document, document.find(&steps)?)));
+    match found.filter(|(_, found)| found.depth >= 2) {
+        Some((document, found)) if unknown.is_some() => explained.at(document.place(found.key())),
+        Some((document, found)) => explained.at(document.place(found.value())),
+        None => origin.place(explained, &["storage", "use"]),
+    }
+}
+
+/// A table as plugins take it; dates become text, and numbers that JSON lacks null.
+pub(super) fn to_json(table: &toml::Table) -> Value {
+    fn convert(value: &toml::Value) -> Value {
+        match value {
+            toml::Value::String(text) => Value::from(text.as_str()),
+            toml::Value::Integer(number) => Value::from(*number),
+            toml::Value::Float(number) => Value::from(*number),
+            toml::Value::Boolean(truth) => Value::from(*truth),
+            toml::Value::Datetime(date) => Value::from(date.to_string()),
+            toml::Value::Array(items) => items.iter().map(convert).collect(),
+            toml::Value::Table(table) => to_json(table),
+        }
+    }
+    Value::Object(table.iter().map(|(key, value)| (key.clone(), convert(value))).collect())
+}
+
+fn dotted(steps: &[Step<'_>]) -> String {
+    let mut name = String::new();
+    for step in steps {
+        match step {
+            Step::Key(key) if name.is_empty() => name.push_str(key),
+            Step::Key(key) => name.extend([".", key]),
+            Step::Index(index) => name.push_str(&format!("[{index}]")),
+        }
+    }
+    name
+}
+
+impl TryFrom<String> for PluginName {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        let plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        let fits = plain && (1..=64).contains(&name.len());
+        if fits { Ok(Self(name)) } else { Err("plugin names are made of lowercase letters, digits and `-`") }
+    }
+}
+
+impl TryFrom<String> for Sha256 {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let fits = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if fits { Ok(Self(text.to_lowercase())) } else { Err("not a SHA-256 in hex") }
+    }
+}
+
+impl Borrow<str> for PluginName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PluginName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for PluginSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PluginSettings")
+            .field("path", &self.path)
+            .field("command", &self.command)
+            .field("trust", &self.trust)
+            .finish_non_exhaustive()
+    }
+}

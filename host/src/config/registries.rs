@@ -1,0 +1,47 @@
+use std::{fmt, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// `[registries]`: where installs get their packages. Installers see nothing of the host's environment but this.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Registries {
+    /// The package index for Python.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pypi: Option<Address>,
+    /// The proxy that all registries are reached through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Address>,
+    /// A file of certificates in PEM form that registries are trusted by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+}
+
+/// The URL of a registry. It may hold credentials: `Debug` keeps silent about it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Address(String);
+
+impl Address {
+    /// The URL as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Address {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        let whole = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+        let plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+        if whole && plain { Ok(Self(text)) } else { Err("not a URL that starts with `https://` or `http://`") }
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Address(…)")
+    }
+}

@@ -1,0 +1,200 @@
+//! The one creation path: spec → plan → environment → process → session. Create, load, restart and update all go here.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use perennial_sdk::{Cx, Description, Error, ErrorCode, Result, ServerId, ServerSpec};
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::{
+    catalog::Toolset,
+    environment::{Environments, Prepared},
+    mcp::{CallEnd, Session, SessionLimits},
+    plugins::Plugins,
+    sources::{SourceFolder, Sources},
+    supervisor::{Process, Ring, StopGrace, Supervisor},
+    toolchain::Toolchains,
+};
+
+/// Brings servers up.
+pub struct Launch {
+    /// The runtimes.
+    pub plugins: Arc<Plugins>,
+    /// The programs that runtimes need.
+    pub toolchains: Arc<Toolchains>,
+    /// Installed dependencies.
+    pub environments: Arc<Environments>,
+    /// Starts the processes.
+    pub supervisor: Arc<Supervisor>,
+    /// Where the files of each start go.
+    pub sources: Sources,
+    /// The folder below which servers have their own, to write in.
+    pub servers_dir: PathBuf,
+    /// What sessions put up with.
+    pub session_limits: SessionLimits,
+}
+
+/// Where a server works.
+#[derive(Debug, Clone)]
+pub struct Workplace {
+    /// The server's id in this session.
+    pub id: ServerId,
+    /// The saved server that it is, or else itself: what it writes is found there again.
+    pub home: ServerId,
+}
+
+/// A server that came up.
+pub struct Launched {
+    /// The running process and the conversation with it.
+    pub instance: Instance,
+    /// What its dependencies were resolved to.
+    pub lock: Option<String>,
+    /// What the runtime has to say about the code.
+    pub notes: Vec<String>,
+}
+
+/// A running process and the conversation with it.
+pub struct Instance {
+    /// The conversation.
+    pub session: Session,
+    /// The process.
+    pub process: Process,
+    tools: Mutex<Arc<Toolset>>,
+    _source: SourceFolder,
+    // keeps the environment from being removed
+    _prepared: Prepared,
+}
+
+const LOG_LINES: usize = 60;
+
+impl Launch {
+    /// Brings a server up: when this returns it has answered `initialize` and `tools/list`.
+    ///
+    /// # Errors
+    /// Everything that a model needs to repair its code: `data.log` holds what the installer or the server printed.
+    pub async fn start(&self, cx: &Cx, place: &Workplace, spec: &ServerSpec, stray: Ring) -> Result<Launched> {
+        let (runtime, _) = self.plugins.runtime(&spec.language)?;
+        let toolchain = self.toolchains.find(&runtime.name, &runtime.description).await?;
+        let plan = {
+            let (cx, runtime, spec, toolchain) = (cx.clone(), runtime.clone(), spec.clone(), toolchain.clone());
+            tokio::task::spawn_blocking(move || runtime.runtime.plan(&cx, &spec, &toolchain))
+                .await
+                .map_err(|_| Error::internal(format!("the runtime `{}` panicked while it planned", runtime.name)))??
+        };
+        let state_dir = self.servers_dir.join(place.home.as_str()).join("state");
+        let source = self.sources.folder()?;
+        let mut prepared = self
+            .environments
+            .prepare(
+                cx,
+                &runtime.name,
+                &runtime.description,
+                &toolchain,
+                &plan,
+                spec.lock.as_deref(),
+                source.path(),
+                &state_dir,
+            )
+            .await?;
+        cx.progress(1.0, None, "starting the server");
+        prepared.process.label = place.id.to_string();
+        let child = self.supervisor.spawn(prepared.process.clone()).await?;
+        let opening = Session::open(child.stdin, child.stdout, stray.clone(), self.session_limits);
+        let opened = tokio::select! {
+            opened = opening => opened,
+            () = cx.cancelled() => Err(CallEnd::Cancelled),
+        };
+        match opened {
+            Ok((session, tools)) => {
+                let instance = Instance {
+                    session,
+                    process: child.process,
+                    tools: Mutex::new(Arc::new(Toolset::new(tools))),
+                    _source: source,
+                    _prepared: prepared,
+                };
+                Ok(Launched { lock: instance._prepared.lock.clone(), instance, notes: plan.notes })
+            }
+            Err(end) => Err(unopened(&end, &child.process, &stray, &runtime.description).await),
+        }
+    }
+}
+
+impl Instance {
+    /// Its tools.
+    pub fn tools(&self) -> Arc<Toolset> {
+        self.tools.lock().expect("no holder panics").clone()
+    }
+
+    /// Waits until the server says that its tools changed, and asks for them.
+    pub async fn tools_changed(&self) {
+        self.session.tools_changed().await;
+        if let Ok(tools) = self.session.tools().await {
+            *self.tools.lock().expect("no holder panics") = Arc::new(Toolset::new(tools));
+        }
+    }
+
+    /// Waits until no further call can be answered, and sees to it that the process ends then.
+    pub async fn end_of_session(&self) {
+        tokio::select! {
+            () = self.session.ended() => {
+                if timeout(Duration::from_millis(500), self.process.exited()).await.is_err() {
+                    self.process.kill();
+                }
+            }
+            _ = self.process.exited() => {}
+        }
+        self.session.close();
+    }
+
+    /// Ends it: the end of its input first, then as `grace` has it.
+    pub async fn stop(&self, grace: StopGrace) {
+        self.session.close();
+        self.process.stop(grace).await;
+    }
+}
+
+impl std::fmt::Debug for Instance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instance").field("pid", &self.process.pid()).finish_non_exhaustive()
+    }
+}
+
+/// Why a process never became a server, with all that it printed.
+async fn unopened(end: &CallEnd, process: &Process, stray: &Ring, description: &Description) -> Error {
+    let exit = match end {
+        CallEnd::SessionEnded => timeout(Duration::from_secs(1), process.exited()).await.ok(),
+        _ => process.exit(),
+    };
+    if exit.is_none() {
+        process.kill();
+        process.exited().await;
+    }
+    let stderr = process.stderr_tail(LOG_LINES);
+    let mut error = match (end, &exit) {
+        (CallEnd::Cancelled, _) => Error::new(ErrorCode::Cancelled, "cancelled"),
+        (_, Some(exit)) => Error::invalid(format!("the server {exit} before it answered `initialize`")),
+        (CallEnd::SessionEnded, None) => Error::invalid("the server closed its output before it answered `initialize`"),
+        (CallEnd::TimedOut(limit), _) => {
+            let seconds = limit.as_secs();
+            Error::new(ErrorCode::Timeout, format!("the server did not answer `initialize` within {seconds} s"))
+        }
+        (CallEnd::Refused { code, message, .. }, _) => {
+            Error::invalid(format!("the server answered `initialize` with error {code}: {message}"))
+        }
+        (CallEnd::Unusable(why), _) => Error::invalid(format!("the server's answers are of no use: {why}")),
+    };
+    error.retryable = false;
+    let stray = stray.tail(20);
+    error.data = json!({ "log": stderr, "stray": stray, "exit": exit.map(|exit| exit.to_string()) });
+    let known = description.hints.iter().find(|hint| stderr.contains(&hint.when) || stray.contains(&hint.when));
+    error.hint(known.map_or(
+        "the server must read JSON-RPC lines from its standard input, answer them on its standard output, and keep \
+         running; `create-server-from-template` without `code` starts a working example",
+        |hint| &hint.hint,
+    ))
+}

@@ -1,0 +1,21 @@
+//! The Model Context Protocol: the only place that knows rmcp.
+//!
+//! Both sides run on transports of our own, since rmcp's trust their peers too much: upstream a client may hand over any
+//! kind of descriptor and send any bytes, downstream a server that a model wrote may print whatever it likes.
+
+mod downstream;
+mod envelope;
+mod lines;
+mod outbox;
+mod passed;
+mod reply;
+pub mod server;
+mod session;
+mod stdio;
+mod upstream;
+
+pub use downstream::ProgressSink;
+pub use passed::Passed;
+pub use reply::{Reply, Said};
+pub use session::{CallEnd, Session, SessionLimits, ToolCall};
+pub use stdio::Wire;

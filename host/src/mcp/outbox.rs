@@ -1,0 +1,89 @@
+//! The writing end of a connection: one task, one queue.
+
+use std::{io, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt},
+    sync::mpsc,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Queues whole lines for one writer, in order. Cheap to clone; the writer ends when the last clone is gone.
+#[derive(Clone)]
+pub(super) struct Outbox {
+    queue: mpsc::Sender<Bytes>,
+    broken: CancellationToken,
+    closing: CancellationToken,
+}
+
+const QUEUE_LENGTH: usize = 256;
+const BATCH_BYTES: usize = 64 * 1024;
+
+impl Outbox {
+    /// Starts the writer. It gives up, and [`Outbox::broken`] fires, when the peer takes nothing for `patience`.
+    pub(super) fn start(writer: impl AsyncWrite + Unpin + Send + 'static, patience: Duration) -> Self {
+        let (queue, lines) = mpsc::channel(QUEUE_LENGTH);
+        let (broken, closing) = (CancellationToken::new(), CancellationToken::new());
+        let writing = write_all(writer, lines, patience);
+        let (guard, closed) = (broken.clone().drop_guard(), closing.clone());
+        tokio::spawn(async move {
+            let _guard = guard;
+            closed.run_until_cancelled(writing).await;
+        });
+        Self { queue, broken, closing }
+    }
+
+    /// Queues a line, which must end in a newline; waits while the queue is full.
+    pub(super) async fn send(&self, line: Bytes) -> io::Result<()> {
+        self.queue.send(line).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    /// Queues a line if there is room: for what may be lost, such as progress.
+    pub(super) fn try_send(&self, line: Bytes) -> bool {
+        self.queue.try_send(line).is_ok()
+    }
+
+    /// Fires when nothing more can be written.
+    pub(super) fn broken(&self) -> &CancellationToken {
+        &self.broken
+    }
+
+    /// Closes the peer's input, whatever is still queued.
+    pub(super) fn close(&self) {
+        self.closing.cancel();
+    }
+
+    /// Waits until everything queued so far is written, or writing has failed.
+    pub(super) async fn flushed(&self) {
+        tokio::select! {
+            _ = self.queue.reserve_many(QUEUE_LENGTH) => {}
+            () = self.broken.cancelled() => {}
+        }
+    }
+}
+
+async fn write_all(mut writer: impl AsyncWrite + Unpin, mut lines: mpsc::Receiver<Bytes>, patience: Duration) {
+    while let Some(first) = lines.recv().await {
+        let mut batch = first;
+        if !lines.is_empty() && batch.len() < BATCH_BYTES {
+            let mut joined = BytesMut::from(batch);
+            while joined.len() < BATCH_BYTES
+                && let Ok(line) = lines.try_recv()
+            {
+                joined.extend_from_slice(&line);
+            }
+            batch = joined.freeze();
+        }
+        while !batch.is_empty() {
+            match timeout(patience, writer.write(&batch)).await {
+                Ok(Ok(written)) if written > 0 => drop(batch.split_to(written)),
+                _ => return,
+            }
+        }
+        if writer.flush().await.is_err() {
+            return;
+        }
+    }
+}

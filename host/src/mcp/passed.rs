@@ -1,0 +1,45 @@
+//! Results that only pass through: the bytes that the child sent are the bytes that the client gets.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// A `CallToolResult` as it stood on the child's line, known to be a JSON object.
+#[derive(Debug, Clone)]
+pub struct Passed(Bytes);
+
+impl Passed {
+    pub(super) fn new(object: Bytes) -> Self {
+        Self(object)
+    }
+
+    /// The result's JSON.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The result as a value, for callers that look into it.
+    pub fn to_value(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.0).unwrap_or_default()
+    }
+
+    /// Protocol 2026-07-28 requires `resultType` on every result; older children do not send one.
+    pub(super) fn with_result_type(self) -> Self {
+        #[derive(Deserialize)]
+        struct Typed<'a> {
+            #[serde(borrow, rename = "resultType")]
+            result_type: Option<&'a RawValue>,
+        }
+        if serde_json::from_slice::<Typed<'_>>(&self.0).is_ok_and(|typed| typed.result_type.is_some()) {
+            return self;
+        }
+        let rest = self.0[1..].trim_ascii_start();
+        let mut bytes = BytesMut::with_capacity(self.0.len() + 32);
+        bytes.put_slice(br#"{"resultType":"complete""#);
+        if rest != b"}" {
+            bytes.put_u8(b',');
+        }
+        bytes.put_slice(rest);
+        Self(bytes.freeze())
+    }
+}

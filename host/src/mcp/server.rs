@@ -1,0 +1,140 @@
+//! The host's own MCP server, for clients of both protocol eras.
+
+use std::{borrow::Cow, sync::Arc};
+
+use bytes::Bytes;
+use perennial_sdk::{Error, ToolDefinition};
+use rmcp::{
+    ErrorData, RoleServer, ServerHandler,
+    model::{
+        CallToolRequestParams, CallToolResponse, CallToolResult, Implementation, JsonObject, ListToolsResult,
+        PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+    },
+    service::{RequestContext, ServiceExt},
+};
+use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Reply, Wire,
+    downstream::ProgressSink,
+    outbox::Outbox,
+    upstream::{InFlight, Upstream},
+};
+use crate::{app::App, tools::Call};
+
+/// What a model is told of this server; clients cut it at 2 KB or earlier.
+const INSTRUCTIONS: &str = include_str!("instructions.md");
+
+struct Server {
+    app: Arc<App>,
+    outbox: Outbox,
+    in_flight: InFlight,
+}
+
+/// Answers the client until it closes its end or `stop` fires. `ended` fires as soon as no further request will come,
+/// while answers may still be on their way.
+///
+/// # Errors
+/// When the wire cannot be opened.
+pub async fn serve(app: Arc<App>, wire: Wire, ended: CancellationToken, stop: CancellationToken) -> Result<(), Error> {
+    let (reader, writer) = wire.open().map_err(|error| Error::from(error).context("the wire cannot be opened"))?;
+    let upstream = Upstream::new(reader, writer, app.settings.line_bytes, ended.clone());
+    let server = Server { app, outbox: upstream.outbox(), in_flight: upstream.in_flight() };
+    match server.serve_with_ct(upstream, stop).await {
+        Ok(running) => drop(running.waiting().await),
+        Err(error) => tracing::debug!(%error, "the client left before it began"),
+    }
+    ended.cancel();
+    Ok(())
+}
+
+impl ServerHandler for Server {
+    fn get_info(&self) -> ServerConfig {
+        let us = Implementation::new("perennial", env!("CARGO_PKG_VERSION")).with_title("Perennial");
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+            .with_server_info(us)
+            .with_instructions(INSTRUCTIONS)
+    }
+
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let tools = self.app.registry.definitions().into_iter().filter_map(tool).collect();
+        Ok(ListToolsResult::with_all_items(tools))
+    }
+
+    async fn call_tool(
+        &self,
+        params: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let registry = &self.app.registry;
+        let Some(tool) = registry.get(&params.name) else {
+            let known = registry.names().collect::<Vec<_>>().join(", ");
+            return Err(ErrorData::invalid_params(format!("unknown tool `{}`; there are: {known}", params.name), None));
+        };
+        let call = Call {
+            app: self.app.clone(),
+            cancelled: context.ct.clone(),
+            progress: self.progress_sink(&context),
+            meta: passed_on_meta(&context),
+        };
+        let reply = tool.call(call, params.arguments.unwrap_or_default()).await;
+        Ok(CallToolResponse::Complete(self.result(reply, &context)))
+    }
+}
+
+impl Server {
+    fn result(&self, reply: Reply, context: &RequestContext<RoleServer>) -> CallToolResult {
+        match reply {
+            Reply::Said(said) => said.into(),
+            Reply::Value(value) => serde_json::from_value(value).unwrap_or_else(|error| {
+                let why = format!("the plugin's answer is not a tool result: {error}");
+                super::Said::failure("call the tool", &Error::internal(why)).into()
+            }),
+            Reply::Passed(passed) => {
+                let modern = context.protocol_version().is_some_and(|version| !version.has_initialize());
+                let passed = if modern { passed.with_result_type() } else { passed };
+                // a request that nobody waits for any more gets no answer, whatever is returned here
+                self.in_flight.park(&context.id, passed);
+                CallToolResult::default()
+            }
+        }
+    }
+
+    /// Progress goes past rmcp too, so that it stays in front of the result that follows it.
+    fn progress_sink(&self, context: &RequestContext<RoleServer>) -> Option<ProgressSink> {
+        let token = serde_json::to_value(context.meta.get_progress_token()?).ok()?;
+        let outbox = self.outbox.clone();
+        Some(Arc::new(move |mut params: Map<String, Value>| {
+            params.insert("progressToken".into(), token.clone());
+            let line = json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": params });
+            outbox.try_send(Bytes::from(format!("{line}\n")));
+        }))
+    }
+}
+
+/// The caller's `_meta` without what is about the caller's own connection.
+fn passed_on_meta(context: &RequestContext<RoleServer>) -> Map<String, Value> {
+    let own = |key: &str| {
+        key == "progressToken"
+            || ["protocolVersion", "clientInfo", "clientCapabilities", "logLevel"]
+                .iter()
+                .any(|name| key.strip_prefix("io.modelcontextprotocol/") == Some(name))
+    };
+    context.meta.iter().filter(|(key, _)| !own(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+fn tool(definition: ToolDefinition) -> Option<Tool> {
+    let ToolDefinition { name, description, input_schema: Value::Object(schema), rest } = definition else {
+        return None;
+    };
+    let mut tool = Tool::new_with_raw(name, description.map(Cow::Owned), Arc::<JsonObject>::new(schema));
+    tool.title = rest.get("title").and_then(Value::as_str).map(Into::into);
+    tool.annotations = rest.get("annotations").and_then(|value| serde_json::from_value(value.clone()).ok());
+    tool.output_schema = rest.get("outputSchema").and_then(Value::as_object).cloned().map(Arc::new);
+    Some(tool)
+}

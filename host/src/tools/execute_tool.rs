@@ -1,0 +1,165 @@
+use std::time::Duration;
+
+use perennial_sdk::{Error, ErrorCode, Result};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{BuiltIn, Call, Effect, target};
+use crate::{
+    catalog::Server,
+    launch::Instance,
+    mcp::{CallEnd, Reply, ToolCall},
+};
+
+pub(super) struct ExecuteTool;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Arguments {
+    /// A running server, a saved one (it is started), or a name that only one server has.
+    server_id: String,
+    /// The tool's name, as `get-server-tools` lists it.
+    tool_name: String,
+    /// The tool's own arguments.
+    #[serde(default)]
+    args: Map<String, Value>,
+}
+
+impl BuiltIn for ExecuteTool {
+    const NAME: &'static str = "execute-tool";
+    const TITLE: &'static str = "Call a tool of a server";
+    const DESCRIPTION: &'static str = "Calls a tool of one of your servers and answers exactly what the tool answers. \
+        Example: {\"serverId\": \"server-abc123\", \"toolName\": \"echo\", \"args\": {\"message\": \"Hello\"}}";
+    const EFFECT: Effect = Effect::Destroys;
+    const DOING: &'static str = "call the tool";
+    type Arguments = Arguments;
+
+    /// Models put the tool's arguments into a string, beside `args`, or under MCP's own name for them.
+    fn mend(mut arguments: Map<String, Value>) -> Map<String, Value> {
+        let own = |key: &String| key == "serverId" || key == "toolName" || key == "args";
+        if !arguments.contains_key("args") && !arguments.keys().all(own) {
+            let (mut kept, mut beside) = (Map::new(), Map::new());
+            for (key, value) in arguments {
+                if own(&key) {
+                    kept.insert(key, value)
+                } else {
+                    beside.insert(key, value)
+                };
+            }
+            let args = match beside.get("arguments") {
+                Some(inner @ (Value::Object(_) | Value::String(_))) if beside.len() == 1 => inner.clone(),
+                _ => Value::Object(beside),
+            };
+            kept.insert("args".into(), args);
+            arguments = kept;
+        }
+        match arguments.get_mut("args") {
+            Some(args @ Value::String(_)) => {
+                let text = args.as_str().unwrap_or_default();
+                let parsed = if text.trim().is_empty() { Ok(Map::new()) } else { serde_json::from_str(text) };
+                if let Ok(map) = parsed {
+                    *args = Value::Object(map);
+                }
+            }
+            Some(args @ Value::Null) => *args = Value::Object(Map::new()),
+            _ => {}
+        }
+        arguments
+    }
+
+    async fn run(call: Call, arguments: Arguments) -> Result<Reply> {
+        let Arguments { server_id, tool_name, args } = arguments;
+        let server = target::running(&call, &server_id).await?;
+        let instance = server.ready().await?;
+        let args = Value::Object(args);
+        instance.tools().check(&tool_name, &args).map_err(|error| corrected(error, &server_id, &tool_name))?;
+        let Value::Object(args) = args else { unreachable!("it was made an object above") };
+        let status = server.status();
+        let limit = status.spec.limits.call_timeout_s.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let limit = limit.unwrap_or(call.app.settings.call_timeout);
+        let answered = instance
+            .session
+            .call(ToolCall {
+                name: tool_name.clone(),
+                arguments: args,
+                meta: call.meta,
+                progress: call.progress,
+                limit,
+                cancelled: call.cancelled,
+            })
+            .await;
+        match answered {
+            Ok(passed) => Ok(Reply::Passed(passed)),
+            Err(end) => Err(failed(end, &server, &instance, &tool_name).await),
+        }
+    }
+}
+
+async fn failed(
+    end: CallEnd,
+    server: &std::sync::Arc<Server>,
+    instance: &std::sync::Arc<Instance>,
+    tool: &str,
+) -> Error {
+    match end {
+        CallEnd::SessionEnded => {
+            let death = server.death_of(instance).await;
+            server.gone(Some(death), "in the middle of the call")
+        }
+        CallEnd::TimedOut(limit) => {
+            let message = format!("`{tool}` gave no answer within {} s; the call was cancelled", limit.as_secs_f64());
+            let mut error = Error::new(ErrorCode::Timeout, message);
+            error.data = json!({ "log": instance.process.stderr_tail(20) });
+            error.hint(
+                "`limits.call_timeout_s` of the server gives its calls more time; `get-server` shows what it printed",
+            )
+        }
+        CallEnd::Cancelled => Error::new(ErrorCode::Cancelled, "cancelled"),
+        CallEnd::Refused { code, message, data } => {
+            let mut error = Error::new(
+                ErrorCode::Other("child_error".into()),
+                format!("the server answered with error {code}: {message}"),
+            );
+            error.data =
+                json!({ "code": code, "message": message, "data": data, "log": instance.process.stderr_tail(20) });
+            error
+        }
+        CallEnd::Unusable(why) => {
+            let mut error = Error::internal(format!("the server's answer is of no use: {why}"));
+            error.data = json!({ "log": instance.process.stderr_tail(20) });
+            error.hint("the server must answer each request with one line of JSON; repair it with `update-server`")
+        }
+    }
+}
+
+fn corrected(error: Error, server_id: &str, tool: &str) -> Error {
+    if error.code != ErrorCode::Invalid {
+        return error;
+    }
+    let example = json!({ "serverId": server_id, "toolName": tool, "args": {} });
+    let hint = error.hint.clone().unwrap_or_default();
+    error.hint(format!("{hint}\nput the tool's arguments into `args`: {example}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mended(arguments: Value) -> Value {
+        let Value::Object(arguments) = arguments else { panic!("an object") };
+        ExecuteTool::mend(arguments).get("args").cloned().unwrap_or_default()
+    }
+
+    #[test]
+    fn takes_arguments_where_models_put_them() {
+        let wanted = json!({ "message": "hi" });
+        assert_eq!(mended(json!({ "serverId": "s", "toolName": "t", "args": { "message": "hi" } })), wanted);
+        assert_eq!(mended(json!({ "serverId": "s", "toolName": "t", "args": "{\"message\": \"hi\"}" })), wanted);
+        assert_eq!(mended(json!({ "serverId": "s", "toolName": "t", "message": "hi" })), wanted);
+        assert_eq!(mended(json!({ "serverId": "s", "toolName": "t", "arguments": { "message": "hi" } })), wanted);
+        assert_eq!(mended(json!({ "serverId": "s", "toolName": "t" })), Value::Null);
+        assert_eq!(mended(json!({ "serverId": "s", "toolName": "t", "args": null })), json!({}));
+        assert_eq!(mended(json!({ "serverId": "s", "toolName": "t", "args": "not json" })), json!("not json"));
+    }
+}

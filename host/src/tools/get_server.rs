@@ -1,0 +1,71 @@
+use perennial_sdk::Result;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{BuiltIn, Call, Effect, target};
+use crate::{
+    catalog::Phase,
+    mcp::{Reply, Said},
+};
+
+pub(super) struct GetServer;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Arguments {
+    /// A running server, a saved one (it is started), or a name that only one server has.
+    server_id: String,
+}
+
+impl BuiltIn for GetServer {
+    const NAME: &'static str = "get-server";
+    const TITLE: &'static str = "Look at a server";
+    const DESCRIPTION: &'static str = "Shows a server's state and how far its build is, its source, dependencies, \
+        permissions and limits, how its process ended last, what it wrote to standard error, and what it printed on \
+        standard output that is no MCP.";
+    const EFFECT: Effect = Effect::Reads;
+    const DOING: &'static str = "show the server";
+    type Arguments = Arguments;
+
+    async fn run(call: Call, arguments: Arguments) -> Result<Reply> {
+        let server = target::running(&call, &arguments.server_id).await?;
+        let status = server.status();
+        let (error, stderr, pid) = match &status.phase {
+            Phase::Ready(instance) => (Value::Null, instance.process.stderr_tail(40), Some(instance.process.pid())),
+            Phase::Failed(error) => (json!(error), String::new(), None),
+            Phase::Stopped(error) => (json!(error), String::new(), None),
+            Phase::Building | Phase::Restarting => (Value::Null, String::new(), None),
+        };
+        let doing = matches!(status.phase, Phase::Building | Phase::Restarting)
+            .then(|| server.progress().borrow().as_ref().map(|step| step.message.clone()))
+            .flatten();
+        let death = status
+            .death
+            .as_ref()
+            .map(|death| json!({ "cause": death.cause, "at": death.at.to_rfc3339(), "stderr": death.stderr }));
+        let facts = json!({
+            "serverId": server.id,
+            "name": status.name,
+            "state": status.phase.word(),
+            "doing": doing,
+            "error": error,
+            "language": status.spec.language,
+            "code": status.spec.code,
+            "files": status.spec.files,
+            "dependencies": status.spec.dependencies,
+            "permissions": status.spec.permissions,
+            "limits": status.spec.limits,
+            "enforced": [],
+            "tools": status.tools.names().collect::<Vec<_>>(),
+            "saved": status.shelf.map(|shelf| json!({ "savedServerId": shelf.id, "version": shelf.version, "name": shelf.name })),
+            "createdAt": server.created_at.to_rfc3339(),
+            "pid": pid,
+            "lastExit": death,
+            "stderr": stderr,
+            "strayOutput": { "count": server.stray.total(), "lines": server.stray.tail(20) },
+            "notes": status.notes,
+        });
+        Ok(Said::new(serde_json::to_string_pretty(&facts)?, facts).into())
+    }
+}

@@ -1,0 +1,32 @@
+use perennial_sdk::Result;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{BuiltIn, Call, Effect, target};
+use crate::mcp::{Reply, Said};
+
+pub(super) struct GetServerTools;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Arguments {
+    /// A running server, a saved one (it is started), or a name that only one server has.
+    server_id: String,
+}
+
+impl BuiltIn for GetServerTools {
+    const NAME: &'static str = "get-server-tools";
+    const TITLE: &'static str = "List the tools of a server";
+    const DESCRIPTION: &'static str = "Lists the tools of a server with their input schemas.";
+    const EFFECT: Effect = Effect::Reads;
+    const DOING: &'static str = "list the tools";
+    type Arguments = Arguments;
+
+    async fn run(call: Call, arguments: Arguments) -> Result<Reply> {
+        let server = target::running(&call, &arguments.server_id).await?;
+        let instance = server.ready().await?;
+        let facts = json!({ "tools": instance.tools().definitions() });
+        Ok(Said::new(facts.to_string(), facts).into())
+    }
+}
