@@ -15,20 +15,41 @@ const INTERVAL: Duration = Duration::from_millis(25);
 
 /// Waits until nobody else has the lock. It is released when the file is dropped.
 pub(super) async fn exclusive(cx: &Cx, progress: f64, path: &Path) -> Result<File> {
-    wait(cx, progress, path, File::try_lock).await
+    wait(cx, progress, path, None, File::try_lock).await?.ok_or_else(unreached)
+}
+
+/// [`exclusive`], until the file `done` is there: none then. Whoever wrote it may go on sharing the lock for days.
+pub(super) async fn exclusive_unless(cx: &Cx, progress: f64, path: &Path, done: &Path) -> Result<Option<File>> {
+    wait(cx, progress, path, Some(done), File::try_lock).await
 }
 
 /// Waits until nobody else has the lock for themselves.
 pub(super) async fn shared(cx: &Cx, progress: f64, path: &Path) -> Result<File> {
-    wait(cx, progress, path, File::try_lock_shared).await
+    wait(cx, progress, path, None, File::try_lock_shared).await?.ok_or_else(unreached)
 }
 
-async fn wait(cx: &Cx, progress: f64, path: &Path, lock: fn(&File) -> Result<(), TryLockError>) -> Result<File> {
+fn unreached() -> Error {
+    Error::internal("a lock that nothing makes needless was not waited for")
+}
+
+async fn wait(
+    cx: &Cx,
+    progress: f64,
+    path: &Path,
+    done: Option<&Path>,
+    lock: fn(&File) -> Result<(), TryLockError>,
+) -> Result<Option<File>> {
     let mut told = false;
     loop {
-        let path = path.to_path_buf();
-        if let Some(file) = blocking(move || attempt(&path, lock)).await? {
-            return Ok(file);
+        let (path, done) = (path.to_path_buf(), done.map(Path::to_path_buf));
+        let attempt = blocking(move || match done.is_some_and(|done| done.exists()) {
+            true => Ok(Err(())),
+            false => attempt(&path, lock).map(Ok),
+        });
+        match attempt.await? {
+            Err(()) => return Ok(None),
+            Ok(Some(file)) => return Ok(Some(file)),
+            Ok(None) => {}
         }
         if !std::mem::replace(&mut told, true) {
             cx.progress(progress, None, "waiting for another installation of the same");

@@ -78,6 +78,7 @@ struct Job<'a> {
 impl Environments {
     /// Keeps environments, locks and package caches below `cache_dir`.
     pub fn new(supervisor: Arc<Supervisor>, cache_dir: PathBuf) -> Self {
+        let cache_dir = std::path::absolute(&cache_dir).unwrap_or(cache_dir);
         Self { supervisor, cache_dir, registries: Registries::of_this_process() }
     }
 
@@ -148,7 +149,9 @@ impl Environments {
             Some(lock) => lock.to_string(),
             None => self.resolve(job, &environment.requirements, &environment.resolve).await?,
         };
-        let key = key(job, &json!([environment.install, lock]));
+        // Not the files of the steps: a script that was corrected installs the same.
+        let commands: Vec<_> = environment.install.iter().map(|step| &step.command).collect();
+        let key = key(job, &json!([commands, lock]));
         let slot = Slot::new(self.cache_dir.join("environments").join(key));
         loop {
             if let Some(guard) = slot.open(job.cx).await? {
@@ -172,7 +175,7 @@ impl Environments {
 
     /// The lock of these requirements, from the memo when they were resolved before.
     async fn resolve(&self, job: &Job<'_>, requirements: &str, resolve: &Resolve) -> Result<String> {
-        let key = key(job, &json!([requirements, resolve.steps]));
+        let key = key(job, &json!([requirements]));
         let folder = self.cache_dir.join("locks");
         let memo = folder.join(format!("{key}.lock"));
         if let Some(lock) = read_text(&memo).await? {
@@ -210,6 +213,7 @@ impl Environments {
         let folder = self.cache_dir.join("work");
         blocking(move || {
             std::fs::create_dir_all(&folder)?;
+            server::sweep(&folder);
             Ok(tempfile::TempDir::new_in(folder)?)
         })
         .await

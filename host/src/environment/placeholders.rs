@@ -24,7 +24,8 @@ impl Placeholders {
     }
 
     pub(super) fn set(&mut self, name: &str, path: &Path) -> Result<()> {
-        let text = path
+        let absolute = std::path::absolute(path)?;
+        let text = absolute
             .to_str()
             .ok_or_else(|| Error::unsupported(format!("the path `{}` is not valid UTF-8", path.display())))?;
         self.values.insert(name.into(), text.into());

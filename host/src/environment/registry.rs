@@ -63,9 +63,13 @@ pub struct Registries {
 impl Registries {
     /// As this process' environment and the user's pip configuration have them. Files are read when they are needed.
     pub fn of_this_process() -> Self {
-        let variables =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let variables: BTreeMap<String, String> = variables.collect();
+        let variables = std::env::vars_os();
+        Self::of(variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))))
+    }
+
+    /// As these variables have them, `PIP_CONFIG_FILE` among them.
+    pub fn of(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let variables = variables.into_iter().collect();
         Self { pip_files: pip_files(&variables), variables, ..Self::default() }
     }
 

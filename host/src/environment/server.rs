@@ -1,6 +1,9 @@
 //! The server's own files and its command.
 
-use std::path::{Component, Path, PathBuf};
+use std::{
+    path::{Component, Path, PathBuf},
+    time::Duration,
+};
 
 use perennial_sdk::{Error, File, Plan, Result};
 
@@ -52,6 +55,19 @@ pub(super) fn process(plan: &Plan, places: &Placeholders, state_dir: &Path) -> R
     }
     environment.extend(env);
     Ok(ProcessSpec { label: "server".into(), program, args, env: environment, cwd: state_dir.to_path_buf() })
+}
+
+/// Removes scratch folders that hosts left behind which were killed a day ago or earlier: no step takes that long.
+pub(super) fn sweep(folder: &Path) {
+    let old = |entry: &std::fs::DirEntry| {
+        let age = entry.metadata().and_then(|metadata| metadata.modified()).map(|modified| modified.elapsed());
+        matches!(age, Ok(Ok(age)) if age > Duration::from_secs(24 * 60 * 60))
+    };
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten().filter(old) {
+        if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+            tracing::debug!(folder = %entry.path().display(), %error, "a leftover was not removed");
+        }
+    }
 }
 
 /// The folder of the program itself and those of the system.

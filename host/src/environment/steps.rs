@@ -55,7 +55,9 @@ impl Steps<'_> {
         let tail = output::tail(if finished.tail.trim().is_empty() { &text } else { &finished.tail });
         let code = if step.network.is_some() { ErrorCode::Unavailable } else { ErrorCode::Invalid };
         let doing = doing(step.stage);
-        let mut error = Error::new(code, format!("{doing} {} packages ended with {}", self.runtime_id, finished.exit));
+        let mut error =
+            Error::new(code, format!("the installer {} while {doing} {} packages", finished.exit, self.runtime_id));
+        error.retryable = false;
         error.hint = output::hint(self.hints, &text).map(Into::into);
         error.data = json!({ "stage": step.stage, "tail": tail });
         error.source.push(tail);

@@ -61,6 +61,8 @@ def unpack():
 
 
 def pip(*arguments):
+    # What pip tells is progress, and the host shows stderr.
+    os.dup2(2, 1)
     unpack()
     common = ["--no-input", "--disable-pip-version-check", "--no-color", "--progress-bar=off", "--only-binary=:all:"]
     sys.argv = ["pip", "install", *common, "--ignore-installed", *arguments]

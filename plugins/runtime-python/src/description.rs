@@ -66,6 +66,9 @@ const HINTS: &[(&str, &str)] = &[
     ),
     ("cannot import name", "the installed version has no such name: pin another version in `dependencies`"),
     ("NameError: name 'exit' is not defined", "use `sys.exit()`"),
+    ("Failed to fetch", "the registry did not answer: check the network, the proxy and the configured index"),
+    ("error sending request", "the registry did not answer: check the network, the proxy and the configured index"),
+    ("Failed to establish a new connection", "the registry did not answer: check the network, the proxy and the index"),
     (
         "has no usable wheels",
         "the package has no ready-built wheel for this Python, and building from source is off: ask for another \
@@ -77,17 +80,14 @@ const HINTS: &[(&str, &str)] = &[
     ),
     ("was not found in the package registry", "check the package's name on the registry"),
     ("Requires-Python", "the package needs another version of Python: ask for an older version of the package"),
-    ("No matching distribution found", "check the package's name and version; only packages with wheels are installed"),
     (
         "requirements are unsatisfiable",
         "loosen the versions in `dependencies`: no set of published versions fits all of them",
     ),
+    ("No matching distribution found", "check the package's name and version; only packages with wheels are installed"),
     ("ResolutionImpossible", "loosen the versions in `dependencies`: no set of published versions fits all of them"),
     ("invalid peer certificate", "set SSL_CERT_FILE to the file with your network's certificate authority"),
     ("CERTIFICATE_VERIFY_FAILED", "set SSL_CERT_FILE to the file with your network's certificate authority"),
-    ("Failed to fetch", "the registry did not answer: check the network, the proxy and the configured index"),
-    ("error sending request", "the registry did not answer: check the network, the proxy and the configured index"),
-    ("Failed to establish a new connection", "the registry did not answer: check the network, the proxy and the index"),
     ("No space left on device", "free some disk space, or point the cache directory elsewhere"),
 ];
 

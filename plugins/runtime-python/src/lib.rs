@@ -6,6 +6,7 @@
 mod config;
 mod description;
 mod environment;
+mod lock;
 mod modules;
 mod plan;
 mod range;

@@ -3,7 +3,7 @@ use std::str::FromStr;
 use pep440_rs::{Version, VersionSpecifiers};
 use perennial_sdk::prelude::*;
 
-use crate::{environment, requirement::Requirements, script, sdk_versions};
+use crate::{environment, lock, requirement::Requirements, script, sdk_versions};
 
 /// The file with the server's code.
 const MAIN: &str = "main.py";
@@ -14,6 +14,7 @@ pub(crate) fn plan(spec: &ServerSpec, toolchain: &Toolchain) -> Result<Plan> {
         return Err(Error::invalid(format!("`files` has a `{MAIN}`, which is where `code` goes"))
             .hint("give the file another name, or pass it as `code`"));
     }
+    spec.lock.as_deref().map_or(Ok(()), lock::check)?;
     let script = script::parse(&spec.code)?;
     runs_on(script.requires_python.as_deref(), toolchain)?;
     let mut requirements = Requirements::parse(&spec.dependencies)?;
