@@ -78,9 +78,7 @@ impl Library {
                 Err(error) => return Err(error),
             }
         }
-        let mut named = self.list(cx).await?;
-        named.retain(|summary| summary.name == reference);
-        match named.as_slice() {
+        match self.named(cx, reference).await?.as_slice() {
             [] => Err(unknown(reference)),
             [one] => one.server_id.parse(),
             several => {
@@ -89,6 +87,16 @@ impl Library {
                 Err(Error::new(ErrorCode::Conflict, message).hint(format!("name one by its id: {}", ids.join(", "))))
             }
         }
+    }
+
+    /// The saved servers of this name.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn named(&self, cx: &Cx, name: &str) -> Result<Vec<Summary>> {
+        let mut all = self.list(cx).await?;
+        all.retain(|summary| summary.name == name);
+        Ok(all)
     }
 
     /// A version of a saved server; the newest when none is named.

@@ -143,6 +143,9 @@ fn an_edit_by_hand_while_the_host_runs_is_seen_and_kept() {
 
     let listed = host.call("list-saved-servers", json!({})).ok().text();
     assert!(listed.contains("📄 edited by hand (") && listed.contains("📄 added by hand ("), "{listed}");
+    // whoever saves is told of the edit first, and then goes on top of it
+    let error = host.call("save-server", json!({"serverId": id, "name": "after"})).error();
+    assert!(error.contains("version 2") && error.contains("`save-server` again"), "{error}");
     host.call("save-server", json!({"serverId": id, "name": "after"})).ok();
     host.close();
     let records = read_file(&home);
@@ -199,10 +202,20 @@ fn two_hosts_that_save_one_server_lose_no_version() {
             saves.push((index, host.begin_call("save-server", arguments)));
         }
     }
+    let mut acknowledged = 1;
     for (index, save) in saves {
-        hosts[index].reply(&save).ok();
+        let reply = hosts[index].reply(&save);
+        match reply.facts()["version"].as_u64() {
+            Some(_) => acknowledged += 1,
+            None => assert!(reply.error().contains("`save-server` again")),
+        }
     }
-    load(&mut hosts[0], json!({"savedServerId": id, "version": 11}));
+    assert!(acknowledged > 5, "each host can save on top of the other: {acknowledged}");
+    for version in 1..=acknowledged {
+        load(&mut hosts[0], json!({"savedServerId": id, "version": version}));
+    }
+    let beyond = json!({"savedServerId": id, "version": acknowledged + 1});
+    hosts[0].call("load-saved-server", beyond).error();
 }
 
 #[test]

@@ -109,12 +109,12 @@ impl App {
             let _ = tokio::task::spawn_blocking(move || launch.sources.sweep()).await;
         });
         let serving = tokio::spawn(server::serve(self.clone(), wire, ended.clone(), stop.clone()));
-        tokio::select! {
-            () = ended.cancelled() => {}
-            () = asked_to_end() => {}
-        }
+        let left = tokio::select! {
+            () = ended.cancelled() => LAST_ANSWERS,
+            () = asked_to_end() => Duration::ZERO,
+        };
         // an answer that is nearly there is worth a moment, but no child may outlive the client for long
-        let served = timeout(LAST_ANSWERS, serving).await;
+        let served = timeout(left, serving).await;
         stop.cancel();
         sweeping.abort();
         self.close().await;

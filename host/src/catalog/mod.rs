@@ -28,13 +28,14 @@ impl Catalog {
 
     /// Adds a server under a new id and starts to bring it up; [`Server::settled`] tells how that ends.
     pub fn create(&self, spec: ServerSpec, name: Option<String>, shelf: Option<Shelf>) -> Arc<Server> {
+        self.insert(&mut self.servers(), spec, name, shelf)
+    }
+
+    /// The instance of a saved server that was created last, or a new one: never two for two callers at once.
+    pub fn resident(&self, spec: ServerSpec, shelf: Shelf) -> Arc<Server> {
         let mut servers = self.servers();
-        let id = std::iter::repeat_with(ServerId::random).find(|id| !servers.contains_key(id)).expect("ids never end");
-        let server = Server::new(id.clone(), spec, name, shelf, self.launch.clone());
-        servers.insert(id, server.clone());
-        drop(servers);
-        server.start();
-        server
+        let there = servers.values().rev().find(|server| server.stands_at(&shelf.id)).cloned();
+        there.unwrap_or_else(|| self.insert(&mut servers, spec, Some(shelf.name.clone()), Some(shelf)))
     }
 
     /// A running server by its id.
@@ -67,6 +68,20 @@ impl Catalog {
     pub async fn shutdown(&self) {
         let all: Vec<_> = self.servers().drain(..).map(|(_, server)| server).collect();
         join_all(all.iter().map(|server| server.end())).await;
+    }
+
+    fn insert(
+        &self,
+        servers: &mut IndexMap<ServerId, Arc<Server>>,
+        spec: ServerSpec,
+        name: Option<String>,
+        shelf: Option<Shelf>,
+    ) -> Arc<Server> {
+        let id = std::iter::repeat_with(ServerId::random).find(|id| !servers.contains_key(id)).expect("ids never end");
+        let server = Server::new(id.clone(), spec, name, shelf, self.launch.clone());
+        servers.insert(id, server.clone());
+        server.start();
+        server
     }
 
     fn servers(&self) -> MutexGuard<'_, IndexMap<ServerId, Arc<Server>>> {

@@ -23,6 +23,8 @@ pub struct Server {
     pub created_at: DateTime<Utc>,
     /// Lines on its standard output that are no MCP.
     pub stray: Ring,
+    /// Held while it is saved: what one save learns, the next one builds on.
+    pub saving: tokio::sync::Mutex<()>,
     launch: Arc<Launch>,
     status: watch::Sender<Status>,
     unwanted: watch::Sender<bool>,
@@ -97,6 +99,7 @@ impl Server {
             id,
             created_at: Utc::now(),
             stray: Ring::new(200, 64 * 1024),
+            saving: tokio::sync::Mutex::default(),
             launch,
             status: watch::Sender::new(status),
             unwanted: watch::Sender::new(false),
@@ -180,6 +183,11 @@ impl Server {
             old.stop(StopGrace::default()).await;
         }
         Ok(instance)
+    }
+
+    /// Whether it is this saved server.
+    pub fn stands_at(&self, saved: &ServerId) -> bool {
+        self.status.borrow().shelf.as_ref().is_some_and(|shelf| shelf.id == *saved)
     }
 
     /// Remembers where it was saved.

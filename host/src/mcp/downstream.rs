@@ -230,7 +230,12 @@ impl Transport<RoleClient> for Downstream {
                 () = stuck.cancelled() => Ok(None),
             };
             match line {
-                Ok(Some(Line::Whole(line) | Line::Broken(line))) => self.accept(&line),
+                Ok(Some(Line::Whole(line))) => self.accept(&line),
+                // half an answer is none: the death that cut it off is what the caller must hear of
+                Ok(Some(Line::Broken(line))) => match Envelope::parse(&trimmed(&line)) {
+                    Ok(_) => self.accept(&line),
+                    Err(_) => self.calls.stray(&line),
+                },
                 Ok(Some(Line::TooLong(start))) => {
                     let why = format!("the answer is longer than the limit of {} bytes", self.calls.0.line_limit);
                     if !self.calls.fail_mentioned(&start, why, &mut self.ready) {

@@ -11,7 +11,7 @@ pub(super) struct Lines<R> {
     buffer: BytesMut,
     scanned: usize,
     limit: usize,
-    skipping: Option<Bytes>,
+    skipping: bool,
     ended: bool,
 }
 
@@ -19,7 +19,7 @@ pub(super) struct Lines<R> {
 pub(super) enum Line {
     /// The whole of it.
     Whole(Bytes),
-    /// It was longer than the limit and has been skipped; its first bytes.
+    /// It is longer than the limit; its first bytes. The rest of it is skipped.
     TooLong(Bytes),
     /// The stream ended in the middle of it.
     Broken(Bytes),
@@ -30,7 +30,7 @@ const KEPT_OF_TOO_LONG: usize = 512;
 
 impl<R: AsyncRead + Unpin> Lines<R> {
     pub(super) fn new(reader: R, limit: usize) -> Self {
-        Self { reader, buffer: BytesMut::new(), scanned: 0, limit, skipping: None, ended: false }
+        Self { reader, buffer: BytesMut::new(), scanned: 0, limit, skipping: false, ended: false }
     }
 
     /// The next line; none after the end.
@@ -40,19 +40,20 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 let mut line = self.buffer.split_to(self.scanned + at + 1).freeze();
                 line.truncate(line.len() - 1);
                 self.scanned = 0;
-                return Ok(Some(match self.skipping.take() {
-                    Some(start) => Line::TooLong(start),
-                    None if line.len() > self.limit => Line::TooLong(line.slice(..KEPT_OF_TOO_LONG)),
-                    None => Line::Whole(line),
-                }));
+                match std::mem::take(&mut self.skipping) {
+                    true => continue,
+                    false if line.len() > self.limit => return Ok(Some(Line::TooLong(line.slice(..KEPT_OF_TOO_LONG)))),
+                    false => return Ok(Some(Line::Whole(line))),
+                }
             }
             self.scanned = self.buffer.len();
-            if self.scanned > self.limit || self.skipping.is_some() {
-                let kept = self.buffer.len().min(KEPT_OF_TOO_LONG);
-                let start = Bytes::copy_from_slice(&self.buffer[..kept]);
-                self.skipping.get_or_insert(start);
+            if self.skipping || self.scanned > self.limit {
+                let start = Bytes::copy_from_slice(&self.buffer[..self.scanned.min(KEPT_OF_TOO_LONG)]);
                 self.buffer.clear();
                 self.scanned = 0;
+                if !std::mem::replace(&mut self.skipping, true) {
+                    return Ok(Some(Line::TooLong(start)));
+                }
             }
             if self.ended {
                 let rest = self.buffer.split().freeze();

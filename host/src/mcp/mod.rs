@@ -9,6 +9,7 @@ mod lines;
 mod outbox;
 mod passed;
 mod reply;
+mod result;
 pub mod server;
 mod session;
 mod stdio;

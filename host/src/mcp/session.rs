@@ -10,7 +10,7 @@ use rmcp::{
     service::{ClientInitializeError, ClientLifecycleMode, ClientServiceExt, RunningService},
 };
 use serde::Deserialize;
-use serde_json::{Map, Value, json, value::RawValue};
+use serde_json::{Map, Value, json};
 use tokio::{
     net::unix::pipe,
     time::{Instant, timeout, timeout_at},
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Passed,
     downstream::{Answer, Calls, Downstream, ProgressSink},
+    result::ResultShape,
 };
 use crate::supervisor::Ring;
 
@@ -77,6 +78,7 @@ pub enum CallEnd {
 }
 
 const MOST_PAGES: usize = 100;
+const LONGEST_DESCRIPTION: usize = 8000;
 
 #[derive(Clone)]
 struct Host;
@@ -238,39 +240,47 @@ fn readable_tool(mut value: Value) -> Option<ToolDefinition> {
     if fields.get("outputSchema").is_some_and(|schema| !schema.is_object()) {
         fields.shift_remove("outputSchema");
     }
-    if fields.get("description").is_some_and(|text| !text.is_string()) {
-        fields.shift_remove("description");
+    match fields.get_mut("description") {
+        Some(Value::String(text)) => *text = shown(text),
+        Some(_) => drop(fields.shift_remove("description")),
+        None => {}
     }
     serde_json::from_value(value).ok()
 }
 
+/// A description as a model may see it: of bounded length, without characters that a person cannot see.
+fn shown(text: &str) -> String {
+    let visible = |c: &char| {
+        let hidden =
+            matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}');
+        !hidden && (!c.is_control() || matches!(c, '\n' | '\t'))
+    };
+    let mut visible = text.chars().filter(visible);
+    let mut kept: String = visible.by_ref().take(LONGEST_DESCRIPTION).collect();
+    let rest = visible.count();
+    if rest > 0 {
+        kept.push_str(&format!("… ({rest} more characters)"));
+    }
+    kept
+}
+
 /// The result as it came, unless it is no tool result at all.
 fn tool_result(raw: Bytes) -> Result<Passed, CallEnd> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Shape<'a> {
-        #[serde(borrow)]
-        content: Option<&'a RawValue>,
-        #[serde(borrow)]
-        structured_content: Option<&'a RawValue>,
-        #[serde(borrow)]
-        result_type: Option<&'a RawValue>,
-    }
-    let malformed = || {
+    let malformed = |why: &str| {
         let shown: String = String::from_utf8_lossy(&raw).chars().take(2000).collect();
-        CallEnd::Unusable(format!("the answer is not a tool result with a `content` list: {shown}"))
+        CallEnd::Unusable(format!("{why}: {shown}"))
     };
-    let shape: Shape<'_> = serde_json::from_slice(&raw).map_err(|_| malformed())?;
-    match shape.content {
-        Some(content) if content.get().starts_with('[') => Ok(Passed::new(raw)),
-        Some(_) => Err(malformed()),
-        None if shape.result_type.is_some() => Ok(Passed::new(raw)),
-        None if shape.structured_content.is_some() => {
+    let shape: ResultShape =
+        serde_json::from_slice(&raw).map_err(|error| malformed(&format!("the answer cannot be read ({error})")))?;
+    match shape.content_is_list {
+        Some(true) => Ok(Passed::new(raw)),
+        None if shape.has_result_type => Ok(Passed::new(raw)),
+        None if shape.has_structured_content => {
             let mut filled = BytesMut::with_capacity(raw.len() + 16);
             filled.put_slice(br#"{"content":[],"#);
             filled.put_slice(&raw[1..]);
             Ok(Passed::new(filled.freeze()))
         }
-        None => Err(malformed()),
+        Some(false) | None => Err(malformed("the answer is not a tool result with a `content` list")),
     }
 }

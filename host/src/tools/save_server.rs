@@ -33,6 +33,7 @@ impl BuiltIn for SaveServer {
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {
         let name = input::name(&arguments.name)?;
         let server = target::running(&call, &arguments.server_id).await?;
+        let _saving = server.saving.lock().await;
         let status = server.status();
         let manuscript = Manuscript {
             id: &server.id,

@@ -1,32 +1,39 @@
 //! Which server is meant: a running id, a saved id, or a name that only one server has.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use perennial_sdk::{Cx, Error, ErrorCode, Result, ServerId};
+use perennial_sdk::{Cx, Error, ErrorCode, Result, ServerId, ServerSpec, Version};
 
 use super::Call;
-use crate::{app::App, catalog::Server, library::Shelf};
+use crate::{catalog::Server, library::Shelf};
 
-/// The server that `reference` means; a saved one that does not run yet is loaded.
+/// The server that `reference` means; a saved one that does not run yet is started.
 ///
 /// # Errors
-/// `not_found`; `conflict` with the candidates when the name is not unique; whatever keeps a saved one from being loaded.
+/// `not_found`; `conflict` with the candidates when the name is not unique; whatever keeps a saved one from being read.
 pub(super) async fn running(call: &Call, reference: &str) -> Result<Arc<Server>> {
     let unknown = match call.app.catalog.get(reference) {
         Ok(server) => return Ok(server),
         Err(unknown) => unknown,
     };
-    if let Some(server) = running_by_name(&call.app, reference)? {
-        return Ok(server);
-    }
     let cx = call.cx();
-    match call.app.library.find(&cx, reference).await {
-        Ok(saved) => match newest_instance_of(&call.app, &saved) {
-            Some(server) => Ok(server),
-            None => load(call, &cx, &saved, None).await,
-        },
-        Err(error) if error.code == ErrorCode::NotFound => Err(unknown),
-        Err(error) => Err(error),
+    if let Ok(id) = reference.parse::<ServerId>() {
+        match call.app.library.get(&cx, &id, None).await {
+            Ok(saved) => return resident(call, &cx, &saved.server_id.parse()?).await,
+            Err(error) if error.code == ErrorCode::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut named = candidates(call, &cx, reference).await?;
+    match (named.pop_first(), named.is_empty()) {
+        (Some((_, Some(server))), true) => Ok(server),
+        (Some((id, None)), true) => resident(call, &cx, &id).await,
+        (None, _) => Err(unknown),
+        (Some(first), false) => {
+            let ids: Vec<_> = std::iter::once(first).chain(named).map(|(id, _)| format!("`{id}`")).collect();
+            let message = format!("{} servers are called `{reference}`", ids.len());
+            Err(Error::new(ErrorCode::Conflict, message).hint(format!("name one by its id: {}", ids.join(", "))))
+        }
     }
 }
 
@@ -34,38 +41,42 @@ pub(super) async fn running(call: &Call, reference: &str) -> Result<Arc<Server>>
 ///
 /// # Errors
 /// `not_found`, and those of the storage.
-pub(super) async fn load(
-    call: &Call,
-    cx: &Cx,
-    id: &ServerId,
-    version: Option<perennial_sdk::Version>,
-) -> Result<Arc<Server>> {
+pub(super) async fn load(call: &Call, cx: &Cx, id: &ServerId, version: Option<Version>) -> Result<Arc<Server>> {
+    let (spec, shelf) = read(call, cx, id, version).await?;
+    Ok(call.app.catalog.create(spec, Some(shelf.name.clone()), Some(shelf)))
+}
+
+async fn resident(call: &Call, cx: &Cx, id: &ServerId) -> Result<Arc<Server>> {
+    if let Some(server) = call.app.catalog.list().into_iter().rev().find(|server| server.stands_at(id)) {
+        return Ok(server);
+    }
+    let (spec, shelf) = read(call, cx, id, None).await?;
+    Ok(call.app.catalog.resident(spec, shelf))
+}
+
+async fn read(call: &Call, cx: &Cx, id: &ServerId, version: Option<Version>) -> Result<(ServerSpec, Shelf)> {
     let saved = call.app.library.get(cx, id, version).await?;
     let newest = match version {
         Some(_) => call.app.library.get(cx, id, None).await?.version,
         None => saved.version,
     };
-    let (runtime, language) = call.app.plugins.runtime(&saved.language)?;
-    drop(runtime);
-    let mut spec = saved.spec();
-    spec.language = language;
+    let (_, language) = call.app.plugins.runtime(&saved.language)?;
     let shelf = Shelf { id: saved.server_id.parse()?, version: newest, name: saved.name.clone(), settled: false };
-    Ok(call.app.catalog.create(spec, Some(saved.name), Some(shelf)))
+    Ok((ServerSpec { language, ..saved.spec() }, shelf))
 }
 
-fn running_by_name(app: &App, name: &str) -> Result<Option<Arc<Server>>> {
-    let mut named: Vec<_> =
-        app.catalog.list().into_iter().filter(|server| server.status().name.as_deref() == Some(name)).collect();
-    let first = named.first().and_then(|server| server.status().shelf).map(|shelf| shelf.id);
-    let same_saved = first.is_some() && named.iter().all(|server| server.status().shelf.map(|shelf| shelf.id) == first);
-    if named.len() > 1 && !same_saved {
-        let ids: Vec<_> = named.iter().map(|server| format!("`{}`", server.id)).collect();
-        let message = format!("{} servers are called `{name}`", named.len());
-        return Err(Error::new(ErrorCode::Conflict, message).hint(format!("name one by its id: {}", ids.join(", "))));
+/// The servers of a name by the id that people know them by, each with the instance that was started last.
+async fn candidates(call: &Call, cx: &Cx, name: &str) -> Result<BTreeMap<ServerId, Option<Arc<Server>>>> {
+    let mut found = BTreeMap::new();
+    for saved in call.app.library.named(cx, name).await? {
+        found.extend(saved.server_id.parse().ok().map(|id| (id, None)));
     }
-    Ok(named.pop())
-}
-
-fn newest_instance_of(app: &App, saved: &ServerId) -> Option<Arc<Server>> {
-    app.catalog.list().into_iter().rev().find(|server| server.status().shelf.is_some_and(|shelf| shelf.id == *saved))
+    for server in call.app.catalog.list() {
+        let status = server.status();
+        let id = status.shelf.map_or_else(|| server.id.clone(), |shelf| shelf.id);
+        if status.name.as_deref() == Some(name) || found.contains_key(&id) {
+            found.insert(id, Some(server));
+        }
+    }
+    Ok(found)
 }
