@@ -8,9 +8,12 @@ use serde_json::{Value, json};
 use crate::support::{TestHome, TestHost, requests_server};
 
 #[rstest]
+#[case::uv(">=2.31", "uv")]
+#[case::an_npm_range("^2.31", "uv")]
+#[case::pip(">=2.31", "pip")]
 fn a_server_with_dependencies_comes_back_with_the_registry_unreachable(
-    #[values(">=2.31", "^2.31")] requirement: &str,
-    #[values("uv", "pip")] installer: &str,
+    #[case] requirement: &str,
+    #[case] installer: &str,
 ) {
     let home = home_with(installer).own_cache();
     let mut host = home.start();
