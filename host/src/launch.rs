@@ -64,7 +64,7 @@ pub struct Instance {
     /// The process.
     pub process: Process,
     tools: Mutex<Arc<Toolset>>,
-    _source: SourceFolder,
+    source: SourceFolder,
     // keeps the environment from being removed
     _prepared: Prepared,
 }
@@ -114,12 +114,12 @@ impl Launch {
                     session,
                     process: child.process,
                     tools: Mutex::new(Arc::new(Toolset::new(tools))),
-                    _source: source,
+                    source,
                     _prepared: prepared,
                 };
                 Ok(Launched { lock: instance._prepared.lock.clone(), instance, notes: plan.notes })
             }
-            Err(end) => Err(unopened(&end, &child.process, &stray, &runtime.description).await),
+            Err(end) => Err(unopened(&end, &child.process, &stray, &source, &runtime.description).await),
         }
     }
 }
@@ -151,6 +151,11 @@ impl Instance {
         self.session.close();
     }
 
+    /// The last `lines` lines that it wrote to standard error, with its own files by their names alone.
+    pub fn stderr_tail(&self, lines: usize) -> String {
+        self.source.shorten(&self.process.stderr_tail(lines))
+    }
+
     /// Ends it: the end of its input first, then as `grace` has it.
     pub async fn stop(&self, grace: StopGrace) {
         self.session.close();
@@ -165,7 +170,13 @@ impl std::fmt::Debug for Instance {
 }
 
 /// Why a process never became a server, with all that it printed.
-async fn unopened(end: &CallEnd, process: &Process, stray: &Ring, description: &Description) -> Error {
+async fn unopened(
+    end: &CallEnd,
+    process: &Process,
+    stray: &Ring,
+    source: &SourceFolder,
+    description: &Description,
+) -> Error {
     let exit = match end {
         CallEnd::SessionEnded => timeout(Duration::from_secs(1), process.exited()).await.ok(),
         _ => process.exit(),
@@ -174,7 +185,7 @@ async fn unopened(end: &CallEnd, process: &Process, stray: &Ring, description: &
         process.kill();
         process.exited().await;
     }
-    let stderr = process.stderr_tail(LOG_LINES);
+    let stderr = source.shorten(&process.stderr_tail(LOG_LINES));
     let mut error = match (end, &exit) {
         (CallEnd::Cancelled, _) => Error::new(ErrorCode::Cancelled, "cancelled"),
         (_, Some(exit)) => Error::invalid(format!("the server {exit} before it answered `initialize`")),

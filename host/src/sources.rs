@@ -77,6 +77,11 @@ impl SourceFolder {
     pub fn path(&self) -> &Path {
         &self.0
     }
+
+    /// Calls the files in it by their names alone: where they are says nothing to whoever wrote them.
+    pub fn shorten(&self, text: &str) -> String {
+        text.replace(&format!("{}/", self.0.display()), "")
+    }
 }
 
 impl Drop for Sources {

@@ -131,7 +131,7 @@ fn a_traceback_at_import_is_enough_to_repair_the_code() {
 
     --- what it wrote to standard error ---
     Traceback (most recent call last):
-      File "…/main.py", line 3, in <module>
+      File "main.py", line 3, in <module>
         print(TOOLS['echo'])
     KeyError: 'echo'
 
@@ -145,7 +145,7 @@ fn a_syntax_error_is_enough_to_repair_the_code() {
     failed to create the server: the server exited with code 1 before it answered `initialize`
 
     --- what it wrote to standard error ---
-      File "…/main.py", line 3
+      File "main.py", line 3
         def broken(:
     SyntaxError: invalid syntax
 
@@ -160,7 +160,7 @@ fn a_missing_module_names_the_package_to_add() {
 
     --- what it wrote to standard error ---
     Traceback (most recent call last):
-      File "…/main.py", line 1, in <module>
+      File "main.py", line 1, in <module>
         import cv2
     ModuleNotFoundError: No module named 'cv2'
 
@@ -171,7 +171,7 @@ fn a_missing_module_names_the_package_to_add() {
 #[test]
 fn an_unknown_package_is_named() {
     insta::assert_snapshot!(failure("import six\n", json!({"perennial-no-such-package": "*"})), @r#"
-    failed to create the server: resolving python packages ended with exited with code 1: error: No solution found when resolving dependencies
+    failed to create the server: the installer exited with code 1 while resolving python packages: error: No solution found when resolving dependencies
       cause: Because perennial-no-such-package was not found in the package registry and you require perennial-no-such-package, we can conclude that your requirements are unsatisfiable.
 
     check the package's name on the registry

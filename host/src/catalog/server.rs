@@ -212,7 +212,7 @@ impl Server {
     pub async fn death_of(&self, instance: &Arc<Instance>) -> Death {
         instance.end_of_session().await;
         let exit = instance.process.exited().await;
-        Death { cause: exit.to_string(), stderr: instance.process.stderr_tail(40), at: Utc::now() }
+        Death { cause: exit.to_string(), stderr: instance.stderr_tail(40), at: Utc::now() }
     }
 
     pub(super) fn start(self: &Arc<Self>) {

@@ -44,7 +44,7 @@ pub(super) async fn ask(
     let finished = supervisor.run(&Cx::detached(), spec, LIMIT, |_| ()).await?;
     if !finished.exit.success() {
         let why = finished.tail.lines().last().unwrap_or("it says nothing").to_string();
-        return Err(Error::unavailable(format!("it ended with {}: {why}", finished.exit)));
+        return Err(Error::unavailable(format!("it {}: {why}", finished.exit)));
     }
     let text = String::from_utf8_lossy(&finished.stdout);
     match serde_json::from_str::<Value>(text.trim()) {

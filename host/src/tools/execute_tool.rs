@@ -110,7 +110,7 @@ async fn failed(
         CallEnd::TimedOut(limit) => {
             let message = format!("`{tool}` gave no answer within {} s; the call was cancelled", limit.as_secs_f64());
             let mut error = Error::new(ErrorCode::Timeout, message);
-            error.data = json!({ "log": instance.process.stderr_tail(20) });
+            error.data = json!({ "log": instance.stderr_tail(20) });
             error.hint(
                 "`limits.call_timeout_s` of the server gives its calls more time; `get-server` shows what it printed",
             )
@@ -121,13 +121,12 @@ async fn failed(
                 ErrorCode::Other("child_error".into()),
                 format!("the server answered with error {code}: {message}"),
             );
-            error.data =
-                json!({ "code": code, "message": message, "data": data, "log": instance.process.stderr_tail(20) });
+            error.data = json!({ "code": code, "message": message, "data": data, "log": instance.stderr_tail(20) });
             error
         }
         CallEnd::Unusable(why) => {
             let mut error = Error::internal(format!("the server's answer is of no use: {why}"));
-            error.data = json!({ "log": instance.process.stderr_tail(20) });
+            error.data = json!({ "log": instance.stderr_tail(20) });
             error.hint("the server must answer each request with one line of JSON; repair it with `update-server`")
         }
     }

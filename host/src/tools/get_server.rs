@@ -32,7 +32,7 @@ impl BuiltIn for GetServer {
         let server = target::running(&call, &arguments.server_id).await?;
         let status = server.status();
         let (error, stderr, pid) = match &status.phase {
-            Phase::Ready(instance) => (Value::Null, instance.process.stderr_tail(40), Some(instance.process.pid())),
+            Phase::Ready(instance) => (Value::Null, instance.stderr_tail(40), Some(instance.process.pid())),
             Phase::Failed(error) => (json!(error), String::new(), None),
             Phase::Stopped(error) => (json!(error), String::new(), None),
             Phase::Building | Phase::Restarting => (Value::Null, String::new(), None),
