@@ -1,1 +1,21 @@
+//! Perennial as its users meet it: every test here drives the real binary, over stdio or as a command.
+//!
+//! `tests/run` installs what the tests need and runs them. `PERENNIAL_BIN` puts another binary in the place of the one
+//! that was just built, such as an installed one.
+#![allow(unreachable_pub, reason = "nothing is reachable from outside a test program")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, reason = "tests start the binary, its clients and stand-ins for its neighbours")]
 
+mod cases {
+    mod arguments;
+    mod children;
+    mod cli;
+    mod clients;
+    mod config;
+    mod guide;
+    mod library;
+    mod processes;
+    mod protocol;
+    mod python;
+}
+mod support;

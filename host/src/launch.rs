@@ -1,7 +1,7 @@
 //! The one creation path: spec → plan → environment → process → session. Create, load, restart and update all go here.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -15,6 +15,7 @@ use crate::{
     environment::{Environments, Prepared},
     mcp::{CallEnd, Session, SessionLimits},
     plugins::Plugins,
+    sources::{SourceFolder, Sources},
     supervisor::{Process, Ring, StopGrace, Supervisor},
     toolchain::Toolchains,
 };
@@ -29,7 +30,9 @@ pub struct Launch {
     pub environments: Arc<Environments>,
     /// Starts the processes.
     pub supervisor: Arc<Supervisor>,
-    /// The folder below which servers have theirs.
+    /// Where the files of each start go.
+    pub sources: Sources,
+    /// The folder below which servers have their own, to write in.
     pub servers_dir: PathBuf,
     /// What sessions put up with.
     pub session_limits: SessionLimits,
@@ -66,9 +69,6 @@ pub struct Instance {
     _prepared: Prepared,
 }
 
-/// The files of one start of a server: an update is built beside the instance that still serves.
-struct SourceFolder(PathBuf);
-
 const LOG_LINES: usize = 60;
 
 impl Launch {
@@ -86,7 +86,7 @@ impl Launch {
                 .map_err(|_| Error::internal(format!("the runtime `{}` panicked while it planned", runtime.name)))??
         };
         let state_dir = self.servers_dir.join(place.home.as_str()).join("state");
-        let source = SourceFolder::new(&self.servers_dir, place);
+        let source = self.sources.folder()?;
         let mut prepared = self
             .environments
             .prepare(
@@ -96,7 +96,7 @@ impl Launch {
                 &toolchain,
                 &plan,
                 spec.lock.as_deref(),
-                &source.0,
+                source.path(),
                 &state_dir,
             )
             .await?;
@@ -155,24 +155,6 @@ impl Instance {
     pub async fn stop(&self, grace: StopGrace) {
         self.session.close();
         self.process.stop(grace).await;
-    }
-}
-
-impl SourceFolder {
-    fn new(servers_dir: &Path, place: &Workplace) -> Self {
-        let start = uuid::Uuid::new_v4().simple().to_string();
-        Self(servers_dir.join(place.home.as_str()).join(&start[..8]))
-    }
-}
-
-impl Drop for SourceFolder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-        // what the server wrote stays; these two only go when they are empty
-        if let Some(home) = self.0.parent() {
-            let _ = std::fs::remove_dir(home.join("state"));
-            let _ = std::fs::remove_dir(home);
-        }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod log;
 pub mod mcp;
 pub mod plugins;
 pub mod schema;
+pub mod sources;
 pub mod supervisor;
 pub mod toolchain;
 pub mod tools;

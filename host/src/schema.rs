@@ -1,5 +1,7 @@
 //! Checks arguments against a tool's input schema before a child is asked.
 
+use std::collections::HashMap;
+
 use jsonschema::{PatternOptions, Validator};
 use perennial_sdk::{Error, Result, ToolDefinition};
 use serde_json::Value;
@@ -11,12 +13,13 @@ pub struct InputSchema(Option<Validator>);
 /// Schemas above this size are not compiled, nor is a pattern above a tenth of it.
 const MOST_BYTES: usize = 256 * 1024;
 const MOST_FAULTS: usize = 5;
+const MOST_STEPS: u64 = 10_000;
 
 impl InputSchema {
     /// Compiles a tool's schema. Remote references are never fetched; patterns run in linear time.
     pub fn compile(tool: &ToolDefinition) -> Self {
         let schema = &tool.input_schema;
-        if schema.to_string().len() > MOST_BYTES || refers_in_circles(schema) {
+        if schema.to_string().len() > MOST_BYTES || !references_end(schema) {
             return Self(None);
         }
         let options = jsonschema::options()
@@ -46,30 +49,13 @@ impl InputSchema {
     }
 }
 
-/// Whether following references alone, without stepping into the value, comes back to the same place: such a schema
-/// would be followed until the stack is full.
-fn refers_in_circles(schema: &Value) -> bool {
+/// Whether every reference ends: following references without stepping into the value must neither come back to the
+/// same place, which would fill the stack, nor branch without bound, which would take for ever.
+fn references_end(schema: &Value) -> bool {
     let mut references = Vec::new();
     collect_references(schema, &mut references);
-    references.iter().any(|start| {
-        let mut seen = vec![*start];
-        let mut open = vec![*start];
-        while let Some(reference) = open.pop() {
-            let Some(target) = reference.strip_prefix('#').and_then(|pointer| schema.pointer(pointer)) else {
-                continue;
-            };
-            for next in in_place_references(target) {
-                if next == *start {
-                    return true;
-                }
-                if !seen.contains(&next) {
-                    seen.push(next);
-                    open.push(next);
-                }
-            }
-        }
-        false
-    })
+    let mut costs = HashMap::new();
+    references.iter().all(|reference| cost(reference, schema, &mut costs).is_some_and(|cost| cost <= MOST_STEPS))
 }
 
 fn collect_references<'a>(schema: &'a Value, found: &mut Vec<&'a str>) {
@@ -85,6 +71,22 @@ fn collect_references<'a>(schema: &'a Value, found: &mut Vec<&'a str>) {
         Value::Array(items) => items.iter().for_each(|item| collect_references(item, found)),
         _ => {}
     }
+}
+
+/// How many references are followed for one value; none when they never end, or lead out of this schema.
+fn cost<'a>(reference: &'a str, root: &'a Value, costs: &mut HashMap<&'a str, Option<u64>>) -> Option<u64> {
+    if let Some(known) = costs.get(reference) {
+        return *known;
+    }
+    // until it is known, meeting it again means that it never ends
+    costs.insert(reference, None);
+    let target = reference.strip_prefix('#').and_then(|pointer| root.pointer(pointer));
+    let total = target.and_then(|target| {
+        let next = in_place_references(target);
+        next.into_iter().try_fold(1_u64, |sum, next| cost(next, root, costs)?.checked_add(sum))
+    });
+    costs.insert(reference, total);
+    total
 }
 
 /// The references that apply to the same value as `schema` itself.

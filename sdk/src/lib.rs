@@ -56,7 +56,7 @@ mod tool;
 
 pub use context::{Cx, Progress};
 pub use error::{Error, ErrorCode, Result};
-pub use library::ObjectLibrary;
+pub use library::{Newest, ObjectLibrary, Stored};
 pub use objects::{Created, ObjectMeta, Objects};
 #[doc(hidden)]
 pub use plugin::open_plugin;

@@ -6,14 +6,15 @@ use crate::Result;
 /// rest. Keys are relative, `/`-separated and made of `[A-Za-z0-9._-]` only.
 pub trait Objects: Send + Sync + 'static {
     /// Writes a new object, durably, all or nothing. One of several racing writers wins; the others see
-    /// [`Created::Exists`]. After an error the object may exist all the same.
+    /// [`Created::Exists`], which is said only of an object that is durable too. After an error the object may exist all
+    /// the same.
     fn create(&self, key: &str, body: &[u8]) -> impl Future<Output = Result<Created>> + Send;
 
     /// The whole object, or `not_found`.
     fn read(&self, key: &str) -> impl Future<Output = Result<Vec<u8>>> + Send;
 
     /// Every object whose key starts with `prefix` and sorts after `after`, in the order of the keys' bytes. At most
-    /// `limit` of them.
+    /// `limit` of them; fewer only when there are no more. What cannot be looked at is an error, never left out.
     fn list(
         &self,
         prefix: &str,

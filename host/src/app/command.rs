@@ -26,6 +26,14 @@ pub fn serve(config: Config, directories: Directories) -> Result<(), Failure> {
     })
 }
 
+/// Opens everything and closes it again: plugins check their own settings as they are opened.
+///
+/// # Errors
+/// A plugin that does not take its configuration.
+pub fn check(config: Config, directories: Directories) -> Result<(), Failure> {
+    with_app(config, directories, async |_| Ok(()))
+}
+
 /// Every saved server.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ mod tour;
 
 use std::{sync::Arc, time::Duration};
 
-pub use command::{call, remove, saved, saved_server, serve};
+pub use command::{call, check, remove, saved, saved_server, serve};
 pub use tour::tour;
 
 use perennial_sdk::{Error, Home};
@@ -20,6 +20,7 @@ use crate::{
     library::Library,
     mcp::{SessionLimits, Wire, server},
     plugins::Plugins,
+    sources::Sources,
     supervisor::Supervisor,
     toolchain::Toolchains,
     tools::Registry,
@@ -37,6 +38,7 @@ pub struct App {
     pub library: Library,
     /// The running servers.
     pub catalog: Arc<Catalog>,
+    launch: Arc<Launch>,
     supervisor: Arc<Supervisor>,
 }
 
@@ -71,7 +73,7 @@ impl App {
         let storage = plugins.storage(storage).map_err(|error| config.config_error(storage, &error))?;
         let settings = Settings::from(config);
         let supervisor = Supervisor::new(directories.state.clone());
-        let launch = Launch {
+        let launch = Arc::new(Launch {
             plugins: plugins.clone(),
             toolchains: Arc::new(Toolchains::new(
                 supervisor.clone(),
@@ -80,13 +82,15 @@ impl App {
             )),
             environments: Arc::new(Environments::new(supervisor.clone(), directories.cache.clone())),
             supervisor: supervisor.clone(),
+            sources: Sources::new(directories.state.join("sources")),
             servers_dir: directories.state.join("servers"),
             session_limits: SessionLimits { line_bytes: settings.line_bytes, start: settings.start_timeout },
-        };
+        });
         Ok(Arc::new(Self {
             registry: Registry::new(plugins.tool_providers()),
             library: Library::new(storage),
-            catalog: Arc::new(Catalog::new(Arc::new(launch))),
+            catalog: Arc::new(Catalog::new(launch.clone())),
+            launch,
             settings,
             plugins,
             supervisor,
@@ -99,15 +103,18 @@ impl App {
     /// When the wire cannot be opened.
     pub async fn serve(self: Arc<Self>, wire: Wire) -> Result<(), Error> {
         let (ended, stop) = (CancellationToken::new(), CancellationToken::new());
-        let supervisor = self.supervisor.clone();
-        let sweeping = tokio::spawn(async move { supervisor.sweep().await });
+        let (supervisor, launch) = (self.supervisor.clone(), self.launch.clone());
+        let sweeping = tokio::spawn(async move {
+            supervisor.sweep().await;
+            let _ = tokio::task::spawn_blocking(move || launch.sources.sweep()).await;
+        });
         let serving = tokio::spawn(server::serve(self.clone(), wire, ended.clone(), stop.clone()));
         tokio::select! {
             () = ended.cancelled() => {}
             () = asked_to_end() => {}
         }
         // an answer that is nearly there is worth a moment, but no child may outlive the client for long
-        let served = timeout(LAST_ANSWERS, async { serving.await }).await;
+        let served = timeout(LAST_ANSWERS, serving).await;
         stop.cancel();
         sweeping.abort();
         self.close().await;

@@ -138,6 +138,10 @@ impl Host {
 }
 
 fn step(show: Show<'_>, what: &str, took: Duration, outcome: &str) -> Result<(), Error> {
+    let outcome = match serde_json::from_str::<Value>(outcome) {
+        Ok(json) => json.to_string().chars().take(110).collect(),
+        Err(_) => outcome.to_owned(),
+    };
     let mut lines: Vec<&str> = outcome.lines().filter(|line| !line.trim().is_empty()).collect();
     let more = lines.len().saturating_sub(3);
     lines.truncate(3);

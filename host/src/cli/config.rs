@@ -60,13 +60,14 @@ impl Command {
 
 impl Check {
     fn text(self, common: &Common) -> Result<String, Failure> {
-        let (config, _) = common.load()?;
+        let (config, request) = common.load()?;
         config.check(&perennial_sdk::registrations())?;
+        crate::app::check(config.clone(), Directories::find(&request.variables)?)?;
         let notices: Vec<_> = config.unenforced().iter().map(ToString::to_string).collect();
         if self.json {
             return Ok(output::json(&json!({ "file": config.file(), "notices": notices }))?);
         }
-        let subject = config.file().map_or_else(|| "no file: all defaults".into(), |file| file.display().to_string());
+        let subject = config.file().map_or_else(|| "no file, all defaults".into(), |file| file.display().to_string());
         let notices: String = notices.iter().map(|notice| format!("{notice}\n")).collect();
         Ok(format!("{subject}: nothing wrong\n{notices}"))
     }

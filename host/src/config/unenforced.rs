@@ -18,6 +18,7 @@ const LATER: &[&str] = &[
     "limits.cpu",
     "limits.pids",
     "limits.files",
+    "limits.build_timeout_s",
     "policy.network",
     "policy.read",
     "policy.write",

@@ -145,7 +145,7 @@ impl Downstream {
 
     fn message(&mut self, envelope: &Envelope<'_>, line: &Bytes) {
         if let Some(method) = &envelope.method {
-            return self.from_child(method, envelope, line);
+            return self.child_speaks(method, envelope, line);
         }
         if envelope.result.is_none() && envelope.error.is_none() {
             return self.calls.stray(line);
@@ -174,7 +174,7 @@ impl Downstream {
         }
     }
 
-    fn from_child(&mut self, method: &str, envelope: &Envelope<'_>, line: &Bytes) {
+    fn child_speaks(&mut self, method: &str, envelope: &Envelope<'_>, line: &Bytes) {
         match (method, envelope.id) {
             ("notifications/progress", None) => self.calls.progress(envelope.params),
             ("notifications/tools/list_changed", None) => self.calls.0.tools_changed.notify_one(),

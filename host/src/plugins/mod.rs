@@ -65,9 +65,11 @@ impl Plugins {
         let known = || self.languages().collect::<Vec<_>>().join(", ");
         self.runtimes()
             .find_map(|runtime| {
-                let language = runtime.description.languages.iter().find(|language| {
-                    language.name == wanted || language.aliases.iter().any(|alias| *alias == wanted)
-                })?;
+                let language = runtime
+                    .description
+                    .languages
+                    .iter()
+                    .find(|language| language.name == wanted || language.aliases.contains(&wanted))?;
                 Some((runtime.clone(), language.name.clone()))
             })
             .ok_or_else(|| {

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use super::tree;
 
 /// How long the host goes on killing orphans.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Every sidecar that was not reaped yet, in the whole process; one that nobody follows any more is kept here until it can
 /// be reaped. Held while one is started, so that none is ever taken for an orphan.

@@ -4,11 +4,15 @@ use std::fs;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
+/// Walks that [`kill_below`] spends on stopping; the callers come again while anything is left.
+const STOPPING_ROUNDS: usize = 20;
+
 /// What `/proc/PID/stat` says of a process.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stat {
     /// It has ended and waits for its parent to take notice.
     pub(super) zombie: bool,
+    pub(super) stopped: bool,
     pub(super) parent: i32,
     pub(super) group: i32,
     pub(super) session: i32,
@@ -23,6 +27,7 @@ pub(super) fn stat(pid: i32) -> Option<Stat> {
     let fields: Vec<&str> = std::str::from_utf8(&text[after_name..]).ok()?.split_ascii_whitespace().collect();
     Some(Stat {
         zombie: *fields.first()? == "Z",
+        stopped: matches!(*fields.first()?, "T" | "t"),
         parent: fields.get(1)?.parse().ok()?,
         group: fields.get(2)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
@@ -50,11 +55,20 @@ pub(super) fn children(parent: i32) -> Vec<i32> {
 
 /// Everything below `root`, parents before their children.
 pub(super) fn descendants(root: i32) -> Vec<i32> {
-    let mut found = children(root);
-    let mut next = 0;
-    while let Some(pid) = found.get(next).copied() {
-        found.extend(children(pid));
-        next += 1;
+    walk(root, |_| ())
+}
+
+/// [`descendants`], shown to `visit` as they are found, each before its children are read.
+fn walk(root: i32, mut visit: impl FnMut(i32)) -> Vec<i32> {
+    let (mut found, mut next) = (Vec::new(), Some(root));
+    let mut seen = 0;
+    while let Some(pid) = next {
+        for child in children(pid) {
+            visit(child);
+            found.push(child);
+        }
+        next = found.get(seen).copied();
+        seen += 1;
     }
     found
 }
@@ -72,17 +86,35 @@ pub(super) fn signal(pid: i32, signal: Signal) {
     }
 }
 
-/// Kills everything below `root` that a walk finds, and the whole process group of each: a group dies in one step, so
-/// that a fork bomb which stays in its group has no time between two kills. The group of `root` itself is left alone.
+/// Kills everything below `root` that can be found, and the process group of each; the group of `root` itself is left
+/// alone.
+///
+/// They are stopped first, until a walk finds nobody who still runs: killing alone never ends a fork bomb that leaves its
+/// group, since every death makes room for a birth, while the stopped fill the room and give the processor back.
 pub(super) fn kill_below(root: i32) {
-    let mut groups = Vec::from_iter(stat(root).map(|stat| stat.group));
-    for pid in descendants(root) {
-        if let Some(group) = stat(pid).map(|stat| stat.group).filter(|group| !groups.contains(group)) {
-            groups.push(group);
-            if let Some(group) = Pid::from_raw(group).filter(|_| group > 1) {
-                let _ = kill_process_group(group, Signal::KILL);
+    let own = stat(root).map(|stat| stat.group);
+    let mut groups = Vec::new();
+    for _ in 0..STOPPING_ROUNDS {
+        let mut running = false;
+        walk(root, |pid| {
+            let Some(stat) = stat(pid).filter(|stat| !stat.zombie && !stat.stopped) else { return };
+            running = true;
+            signal(pid, Signal::STOP);
+            if own != Some(stat.group) && !groups.contains(&stat.group) {
+                groups.push(stat.group);
+                signal_group(stat.group, Signal::STOP);
             }
+        });
+        if !running {
+            break;
         }
-        signal(pid, Signal::KILL);
+    }
+    groups.into_iter().for_each(|group| signal_group(group, Signal::KILL));
+    descendants(root).into_iter().for_each(|pid| signal(pid, Signal::KILL));
+}
+
+fn signal_group(group: i32, signal: Signal) {
+    if let Some(group) = Pid::from_raw(group).filter(|_| group > 1) {
+        let _ = kill_process_group(group, signal);
     }
 }

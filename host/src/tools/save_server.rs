@@ -1,11 +1,12 @@
-use perennial_sdk::Result;
+use perennial_sdk::{Cx, Error, ErrorCode, Result, Version};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{BuiltIn, Call, Effect, input, target};
 use crate::{
-    library::Manuscript,
+    catalog::Server,
+    library::{Manuscript, Shelf},
     mcp::{Reply, Said},
 };
 
@@ -40,7 +41,8 @@ impl BuiltIn for SaveServer {
             shelf: status.shelf.as_ref(),
         };
         // an acknowledged save must not depend on whether the caller still listens
-        let shelf = call.app.library.save(&perennial_sdk::Cx::detached(), &manuscript, &name).await?;
+        let saved = call.app.library.save(&Cx::detached(), &manuscript, &name).await;
+        let shelf = saved.map_err(|error| contested(error, &server))?;
         let text = format!(
             "✅ Server {} saved as \"{name}\"\nversion {}, saved server {}",
             server.id, shelf.version, shelf.id
@@ -54,5 +56,21 @@ impl BuiltIn for SaveServer {
         });
         server.shelve(shelf);
         Ok(Said::new(text, facts).into())
+    }
+}
+
+/// Somebody else saved first. Having been told, the caller may put its own version on top by saving again.
+fn contested(error: Error, server: &Server) -> Error {
+    let current = error.data.get("current").and_then(serde_json::Value::as_u64).map(Version);
+    match (error.code == ErrorCode::Conflict, current, server.status().shelf) {
+        (true, Some(version), Some(shelf)) => {
+            let id = shelf.id.clone();
+            server.shelve(Shelf { version, ..shelf });
+            error.hint(format!(
+                "somebody else saved version {version} of `{id}` meanwhile: `load-saved-server` brings it up beside this \
+                 one; `save-server` again puts this one on top of it as the next version"
+            ))
+        }
+        _ => error,
     }
 }

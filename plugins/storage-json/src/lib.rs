@@ -1,58 +1,109 @@
-//! throwaway
+//! The library on the local disk: numbered versions in a folder, and beside it the one file that users know.
+//!
+//! `saved_servers.d/s/<id>/<seq:010>.json` is the truth; `saved_servers.json` is written from it, and what people or
+//! older programs write into that file is taken over. See [`Config`] for where they are.
+
+mod durable;
+mod folder;
+mod view;
+
+use std::{path::PathBuf, sync::Arc};
+
 use perennial_sdk::prelude::*;
-use std::{collections::BTreeMap, sync::Mutex};
-/// x
-#[derive(Deserialize)]
-pub struct Config {}
-/// x
-pub struct Memory {
-    all: Mutex<BTreeMap<String, Vec<SavedServer>>>,
+
+pub use self::folder::Folder;
+use self::view::View;
+
+/// The plugin's part of the configuration.
+#[derive(Debug, Default, Deserialize)]
+#[serde(crate = "perennial_sdk::serde", deny_unknown_fields, default)]
+pub struct Config {
+    /// The file that users know, `saved_servers.json` in the data folder by default; the versions are kept beside it, in
+    /// a folder of the same name that ends in `.d`.
+    pub path: Option<PathBuf>,
 }
-impl Plugin for Memory {
+
+/// The storage `json`. Any number of hosts may open the same file.
+pub struct JsonStorage {
+    library: Arc<ObjectLibrary<Folder>>,
+    view: Arc<View>,
+    path: PathBuf,
+}
+
+impl Plugin for JsonStorage {
     type Config = Config;
-    async fn init(_: Config, _: Home) -> Result<Self> {
-        Ok(Memory { all: Mutex::default() })
+
+    async fn init(config: Config, home: Home) -> Result<Self> {
+        let path = config.path.unwrap_or_else(|| home.data_dir.join("saved_servers.json"));
+        let path = std::path::absolute(&path).map_err(|error| Error::from(error).context("cannot use `path`"))?;
+        if path.file_stem().is_none() || path.extension().is_some_and(|extension| extension == "d") {
+            return Err(Error::invalid(format!("`{}` is no name for the file of saved servers", path.display()))
+                .hint("give a file, such as `saved_servers.json` in a folder of its own"));
+        }
+        let folder = Folder::new(path.with_extension("d"));
+        let library = Arc::new(ObjectLibrary::new(folder).with_index("index.json"));
+        Ok(Self { view: View::new(library.clone(), path.clone()), library, path })
+    }
+
+    async fn shutdown(&self) {
+        self.view.flush().await;
     }
 }
-impl Storage for Memory {
+
+impl Storage for JsonStorage {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
+        Capabilities { shared: true, versions: true }
     }
+
     fn location(&self) -> String {
-        "memory".into()
+        self.path.display().to_string()
     }
-    async fn list(&self, _: &Cx, _: &Page) -> Result<Listing> {
-        Ok(Listing {
-            items: self.all.lock().unwrap().values().map(|v| v.last().unwrap().summary()).collect(),
-            next: None,
-        })
+
+    async fn list(&self, cx: &Cx, page: &Page) -> Result<Listing> {
+        if page.cursor.is_none() {
+            self.view.take_over().await;
+        }
+        let listing = self.library.list(cx, page).await?;
+        Ok(with(listing, page, self.view.carried()))
     }
-    async fn get(&self, _: &Cx, id: &ServerId, v: Option<Version>) -> Result<SavedServer> {
-        self.all
-            .lock()
-            .unwrap()
-            .get(id.as_str())
-            .and_then(|r| match v {
-                None => r.last(),
-                Some(v) => r.get(v.0 as usize - 1),
-            })
-            .cloned()
-            .ok_or_else(|| Error::not_found("x"))
+
+    async fn get(&self, cx: &Cx, id: &ServerId, version: Option<Version>) -> Result<SavedServer> {
+        self.view.take_over().await;
+        self.library.get(cx, id, version).await
     }
-    async fn put(&self, _: &Cx, r: &SavedServer, _: Expected, _: &PutId) -> Result<Version> {
-        let mut a = self.all.lock().unwrap();
-        let v = a.entry(r.server_id.clone()).or_default();
-        let mut r = r.clone();
-        r.version = Version(v.len() as u64 + 1);
-        v.push(r);
-        Ok(Version(v.len() as u64))
+
+    async fn put(&self, cx: &Cx, record: &SavedServer, expected: Expected, put_id: &PutId) -> Result<Version> {
+        self.view.take_over().await;
+        let version = self.library.put(cx, record, expected, put_id).await?;
+        self.view.publish().await;
+        Ok(version)
     }
-    async fn versions(&self, _: &Cx, _: &ServerId) -> Result<Vec<Version>> {
-        Ok(vec![])
+
+    async fn versions(&self, cx: &Cx, id: &ServerId) -> Result<Vec<Version>> {
+        self.view.take_over().await;
+        self.library.versions(cx, id).await
     }
-    async fn delete(&self, _: &Cx, id: &ServerId, _: Expected) -> Result<Version> {
-        self.all.lock().unwrap().remove(id.as_str());
-        Ok(Version(1))
+
+    async fn delete(&self, cx: &Cx, id: &ServerId, expected: Expected) -> Result<Version> {
+        self.view.take_over().await;
+        let version = self.library.delete(cx, id, expected).await?;
+        self.view.publish().await;
+        Ok(version)
     }
 }
-export_plugin!(json, Memory: [storage]);
+
+/// The page with those of `more` that belong on it.
+fn with(mut listing: Listing, page: &Page, more: Vec<Summary>) -> Listing {
+    let begin = page.cursor.clone().unwrap_or_default();
+    let end = listing.next.clone();
+    let here = |id: &String| (page.cursor.is_none() || *id > begin) && end.as_ref().is_none_or(|end| id <= end);
+    listing.items.extend(more.into_iter().filter(|summary| here(&summary.server_id)));
+    listing.items.sort_by(|a, b| a.server_id.cmp(&b.server_id));
+    if listing.items.len() > page.limit.max(1) {
+        listing.items.truncate(page.limit.max(1));
+        listing.next = listing.items.last().map(|last| last.server_id.clone());
+    }
+    listing
+}
+
+export_plugin!(json, JsonStorage: [storage]);

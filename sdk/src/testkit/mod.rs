@@ -1,5 +1,22 @@
 //! The suites that every plugin must pass.
 
+mod objects;
 mod runtime;
+mod storage;
 
-pub use runtime::assert_runtime;
+use serde_json::Value;
+
+pub use self::{
+    objects::{Fault, Faults, FaultyObjects, MemoryObjects},
+    runtime::assert_runtime,
+};
+use crate::Exported;
+
+/// Opens the storage `P` with `config`, in a home of its own for every check, and panics with the list of all that it
+/// does not do as [`Storage`](crate::Storage) says.
+///
+/// The library need not be empty: every check uses ids of its own. Opened twice with the same configuration and home,
+/// a storage must show the same library.
+pub fn assert_storage<P: Exported>(config: Value) {
+    storage::assert::<P>(&config);
+}

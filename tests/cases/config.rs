@@ -1,0 +1,78 @@
+//! The configuration file, as somebody meets it who made a mistake in it.
+
+use std::{fs, process::Output};
+
+use rstest::rstest;
+use serde_json::json;
+
+use crate::support::{TestHome, echo_server};
+
+#[rstest]
+#[case::unknown_key("[limits]\ncall_timeot_s = 5\n", ":2:1", "call_timeout_s")]
+#[case::unknown_table("[limitz]\nmemory_mb = 5\n", ":1:2", "limits")]
+#[case::wrong_type("[limits]\ncall_timeout_s = \"soon\"\n", ":2:18", "call_timeout_s")]
+#[case::not_toml("[limits\n", ":1:8", "")]
+#[case::unknown_storage("[storage]\nuse = \"jason\"\n", ":2:7", "json")]
+#[case::unknown_plugin_key("[plugins.python]\nconfig = { instaler = \"uv\" }\n", ":2:12", "installer")]
+#[case::unset_variable(
+    "[plugins.python]\nconfig = { python = \"${env:PERENNIAL_TEST_UNSET}\" }\n",
+    ":2:",
+    "PERENNIAL_TEST_UNSET"
+)]
+fn a_mistake_ends_with_its_place_and_a_suggestion(#[case] toml: &str, #[case] place: &str, #[case] suggestion: &str) {
+    let home = TestHome::new().config(toml);
+    for command in ["serve", "list"] {
+        let output = home.run(&[command]);
+        assert_eq!(output.status.code(), Some(3), "{}", told(&output));
+        assert!(output.stdout.is_empty(), "{}", told(&output));
+        let place = format!("perennial.toml{place}");
+        assert!(told(&output).contains(&place) && told(&output).contains(suggestion), "{place}: {}", told(&output));
+    }
+}
+
+#[test]
+fn a_file_that_is_named_and_missing_is_a_mistake() {
+    let home = TestHome::new();
+    let output = home.run(&["serve", "--config", "nowhere.toml"]);
+    assert_eq!(output.status.code(), Some(3), "{}", told(&output));
+    assert!(told(&output).contains("nowhere.toml"), "{}", told(&output));
+}
+
+#[test]
+fn the_usual_file_is_found_and_a_flag_goes_before_it() {
+    let home = TestHome::new();
+    let usual = home.path().join("config/perennial");
+    fs::create_dir(&usual).unwrap();
+    fs::write(usual.join("perennial.toml"), "[broken]\n").unwrap();
+    assert_eq!(home.run(&["list"]).status.code(), Some(3));
+    let home = home.config("");
+    assert_eq!(home.run(&["list"]).status.code(), Some(0));
+}
+
+#[rstest]
+#[case("MCP_CREATE_DATA_DIR")]
+#[case("PERENNIAL_DATA_DIR")]
+fn the_data_folder_may_be_elsewhere(#[case] variable: &str) {
+    let home = TestHome::new();
+    let elsewhere = home.path().join("app/data");
+    let home = home.env(variable, &elsewhere);
+    let mut host = home.start();
+    let id = host.create_python(echo_server());
+    host.call("save-server", json!({"serverId": id, "name": "elsewhere"})).ok();
+    host.close();
+    assert!(fs::read_to_string(elsewhere.join("saved_servers.json")).unwrap().contains("elsewhere"));
+    assert!(!home.data_dir().exists());
+}
+
+#[test]
+fn a_variable_goes_before_the_file() {
+    let home = TestHome::new().config("[limits]\ncall_timeout_s = 100\n").env("PERENNIAL_LIMITS_CALL_TIMEOUT_S", "1");
+    let mut host = home.start();
+    let id = host.create_python(&crate::support::misbehaving_server("hangs"));
+    let error = host.execute(&id, "echo", json!({"message": "hang"})).error();
+    assert!(error.contains('1'), "{error}");
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}

@@ -1,0 +1,32 @@
+//! What the cases share: a home with folders of its own, a host that runs in it, and a look at the process table.
+
+mod fixtures;
+mod home;
+mod host;
+mod network;
+mod processes;
+mod reply;
+
+pub use fixtures::{echo_server, misbehaving_server, requests_server, with_mark};
+pub use home::TestHome;
+pub use host::TestHost;
+pub use network::without_network;
+pub use processes::{carrying, wait_until, wait_until_gone};
+pub use reply::Reply;
+
+use std::path::PathBuf;
+
+/// The folder `tests`.
+pub fn tests_dir() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests").canonicalize().unwrap()
+}
+
+/// A folder or file that `tests/run` installed.
+///
+/// # Panics
+/// When it is not there.
+pub fn installed(path: &str) -> PathBuf {
+    let path = tests_dir().join(".cache").join(path);
+    assert!(path.exists(), "{} is missing: `tests/run` installs it", path.display());
+    path
+}
