@@ -112,20 +112,24 @@ impl Downstream {
 
     fn accept(&mut self, line: &Bytes) {
         let line = trimmed(line);
-        match line.first() {
-            None => {}
-            Some(b'[') if let Ok(batch) = serde_json::from_slice::<Vec<&RawValue>>(&line) => {
-                for message in batch {
-                    match Envelope::parse(message.get().as_bytes()) {
-                        Ok(envelope) => self.message(&envelope, &line.slice_ref(message.get().as_bytes())),
-                        Err(_) => self.calls.stray(message.get().as_bytes()),
-                    }
+        if line.is_empty() {
+            return;
+        }
+        // batches were part of MCP for one revision
+        if line[0] == b'['
+            && let Ok(batch) = serde_json::from_slice::<Vec<&RawValue>>(&line)
+        {
+            for message in batch {
+                match Envelope::parse(message.get().as_bytes()) {
+                    Ok(envelope) => self.message(&envelope, &line.slice_ref(message.get().as_bytes())),
+                    Err(_) => self.calls.stray(message.get().as_bytes()),
                 }
             }
-            Some(_) => match Envelope::parse(&line) {
-                Ok(envelope) => self.message(&envelope, &line),
-                Err(error) => self.undecodable(&line, &error),
-            },
+            return;
+        }
+        match Envelope::parse(&line) {
+            Ok(envelope) => self.message(&envelope, &line),
+            Err(error) => self.undecodable(&line, &error),
         }
     }
 
