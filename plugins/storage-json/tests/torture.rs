@@ -11,6 +11,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
     io::Write,
+    os::unix::process::parent_id,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -85,9 +86,8 @@ async fn write(folder: &Path, writer: u64, servers: u64, seed: u64) {
     if let Some(line) = unacknowledged(&log) {
         save(&*storage, &log, &line, Expected::Any).await;
     }
-    let parent = std::os::unix::process::parent_id();
     for number in 0.. {
-        if std::os::unix::process::parent_id() != parent {
+        if parent_id().to_string() != env::var("PARENT").unwrap() {
             return;
         }
         let id = format!("server-{}", dice.below(servers));
@@ -228,6 +228,7 @@ fn spawn(folder: &Path, writer: u64, servers: u64, seed: u64) -> Child {
         .env("PERENNIAL_TORTURE_FOLDER", folder)
         .env("WRITER", writer.to_string())
         .env("SERVERS", servers.to_string())
+        .env("PARENT", std::process::id().to_string())
         .env("SEED", seed.to_string())
         .stdout(Stdio::null())
         .spawn()
