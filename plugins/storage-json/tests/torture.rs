@@ -11,6 +11,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
     io::Write,
+    os::unix::process::parent_id,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -29,7 +30,8 @@ use perennial_storage_json::JsonStorage;
 use tokio::runtime::{Builder, Runtime};
 
 const WRITERS: u64 = 3;
-const SERVERS: u64 = 6;
+/// How many saves there are to one server, roughly.
+const VERSIONS: u64 = 40;
 
 /// What a run needs to do before it is killed often enough, by default.
 const SAVES: usize = 200;
@@ -38,10 +40,11 @@ const SAVES: usize = 200;
 fn acknowledged_saves_outlive_their_writers() {
     if let Ok(folder) = env::var("PERENNIAL_TORTURE_FOLDER") {
         let number = |name: &str| env::var(name).unwrap().parse().unwrap();
-        return runtime().block_on(write(&PathBuf::from(folder), number("WRITER"), number("SEED")));
+        return runtime().block_on(write(&PathBuf::from(folder), number("WRITER"), number("SERVERS"), number("SEED")));
     }
     let setting = |name: &str| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let saves = setting("PERENNIAL_TORTURE_SAVES").map_or(SAVES, |saves| saves as usize);
+    let servers = saves as u64 / VERSIONS + 1;
     let seed = setting("PERENNIAL_TORTURE_SEED").unwrap_or_else(|| u64::from(std::process::id()) ^ now());
     eprintln!("PERENNIAL_TORTURE_SEED={seed}");
     let folder = tempfile::tempdir().unwrap();
@@ -51,7 +54,7 @@ fn acknowledged_saves_outlive_their_writers() {
         let (path, over, dice) = (folder.path().join("data/saved_servers.json"), over.clone(), Dice(dice.roll() | 1));
         thread::spawn(move || old_program(&path, &over, dice))
     };
-    let mut writers: Vec<_> = (0..WRITERS).map(|writer| spawn(folder.path(), writer, dice.roll())).collect();
+    let mut writers: Vec<_> = (0..WRITERS).map(|writer| spawn(folder.path(), writer, servers, dice.roll())).collect();
     let (began, mut kills) = (Instant::now(), 0);
     while acknowledged(folder.path()).len() < saves {
         thread::sleep(Duration::from_millis(20 + dice.below(200)));
@@ -63,7 +66,7 @@ fn acknowledged_saves_outlive_their_writers() {
         child.kill().unwrap();
         child.wait().unwrap();
         kills += 1;
-        *child = spawn(folder.path(), victim, dice.roll());
+        *child = spawn(folder.path(), victim, servers, dice.roll());
         assert!(began.elapsed() < Duration::from_secs(3600), "it does not get on");
     }
     for mut writer in writers {
@@ -72,23 +75,22 @@ fn acknowledged_saves_outlive_their_writers() {
     }
     over.store(true, SeqCst);
     let old_saves = old_program.join().unwrap();
-    runtime().block_on(judge(folder.path(), kills, old_saves));
+    runtime().block_on(judge(folder.path(), servers, kills, old_saves));
 }
 
 /// Saves until it is killed; first of all what its predecessor did not see acknowledged.
-async fn write(folder: &Path, writer: u64, seed: u64) {
+async fn write(folder: &Path, writer: u64, servers: u64, seed: u64) {
     let (storage, _opened) = open(folder).await;
     let (cx, mut dice) = (Cx::detached(), Dice(seed | 1));
     let log = folder.join(format!("log-{writer}"));
     if let Some(line) = unacknowledged(&log) {
         save(&*storage, &log, &line, Expected::Any).await;
     }
-    let parent = std::os::unix::process::parent_id();
     for number in 0.. {
-        if std::os::unix::process::parent_id() != parent {
+        if parent_id().to_string() != env::var("PARENT").unwrap() {
             return;
         }
-        let id = format!("server-{}", dice.below(SERVERS));
+        let id = format!("server-{}", dice.below(servers));
         match dice.below(10) {
             0 => {
                 storage.list(&cx, &Page::default()).await.unwrap();
@@ -154,7 +156,7 @@ fn old_program(path: &Path, over: &AtomicBool, mut dice: Dice) -> BTreeSet<Strin
     saved
 }
 
-async fn judge(folder: &Path, kills: usize, old_saves: BTreeSet<String>) {
+async fn judge(folder: &Path, servers: u64, kills: usize, old_saves: BTreeSet<String>) {
     let (storage, opened) = open(folder).await;
     let cx = Cx::detached();
     let listed = storage.list(&cx, &Page { cursor: None, limit: 1_000_000 }).await.unwrap().items;
@@ -163,7 +165,7 @@ async fn judge(folder: &Path, kills: usize, old_saves: BTreeSet<String>) {
     let mut codes = BTreeMap::<String, Vec<(String, Version)>>::new();
     let mut graves = BTreeSet::new();
     let ids =
-        (0..SERVERS).map(|number| format!("server-{number}")).chain((0..20).map(|number| format!("old-{number}")));
+        (0..servers).map(|number| format!("server-{number}")).chain((0..20).map(|number| format!("old-{number}")));
     for id in ids {
         let versions = storage.versions(&cx, &id.parse().unwrap()).await.unwrap_or_default();
         let numbers: Vec<_> = (1..=versions.len() as u64).map(Version).collect();
@@ -220,11 +222,13 @@ async fn open(folder: &Path) -> (Arc<dyn DynStorage>, Opened) {
     (opened.storage.clone().unwrap(), opened)
 }
 
-fn spawn(folder: &Path, writer: u64, seed: u64) -> Child {
+fn spawn(folder: &Path, writer: u64, servers: u64, seed: u64) -> Child {
     Command::new(env::current_exe().unwrap())
         .args(["--exact", "acknowledged_saves_outlive_their_writers"])
         .env("PERENNIAL_TORTURE_FOLDER", folder)
         .env("WRITER", writer.to_string())
+        .env("SERVERS", servers.to_string())
+        .env("PARENT", std::process::id().to_string())
         .env("SEED", seed.to_string())
         .stdout(Stdio::null())
         .spawn()

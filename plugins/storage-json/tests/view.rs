@@ -379,6 +379,74 @@ async fn two_hosts_and_the_old_program_share_one_file() {
 }
 
 #[tokio::test]
+async fn what_a_killed_host_did_not_come_to_write_is_written_by_the_next() {
+    let library = Library::new();
+    library.open().await.save("server-a", "a").await;
+    let before: Vec<_> =
+        [library.path(), library.data.join("saved_servers.d/view.json")].map(|p| (fs::read(&p).unwrap(), p)).into();
+    library.open().await.save("server-b", "b").await;
+    for (bytes, path) in before {
+        fs::write(path, bytes).unwrap();
+    }
+    let host = library.open().await;
+    host.list().await;
+    let written = async {
+        while !library.json()["server-b"].is_object() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), written).await.expect("it is never written");
+    assert_eq!(host.count("server-b").await, 1);
+}
+
+#[tokio::test]
+async fn six_hundred_saves_at_once_do_not_wait_for_each_other_for_ever() {
+    let library = Library::new();
+    let host = Arc::new(library.open().await);
+    let saves = (0..600).map(|number| {
+        let host = host.clone();
+        tokio::spawn(async move { host.save(&format!("server-{}", number % 10), "x").await })
+    });
+    for save in saves.collect::<Vec<_>>() {
+        save.await.unwrap();
+    }
+    assert_eq!(library.json().as_object().unwrap().len(), 10);
+}
+
+#[tokio::test]
+async fn an_older_copy_that_is_put_back_later_is_wanted_back() {
+    let library = Library::new();
+    let host = library.open().await;
+    host.save("server-a", "one").await;
+    let copy = library.text();
+    host.save("server-a", "two").await;
+    let yesterday = std::time::SystemTime::now() - std::time::Duration::from_secs(86_400);
+    for version in 1..=2 {
+        let object = library.data.join(format!("saved_servers.d/s/server-a/000000000{version}.json"));
+        fs::File::options().write(true).open(object).unwrap().set_modified(yesterday).unwrap();
+    }
+    library.write(&copy);
+    fs::File::options().write(true).open(library.path()).unwrap().set_modified(yesterday).unwrap();
+    assert_eq!((host.code("server-a").await.unwrap(), host.count("server-a").await), ("one".into(), 3));
+    assert_eq!(host.version("server-a", 2).await.code, "two");
+}
+
+#[tokio::test]
+async fn the_file_can_be_elsewhere() {
+    let library = Library::new();
+    let path = library.data.join("team/library.json");
+    let home = || Home { data_dir: library.data.clone() };
+    let opened = JsonStorage::open(json!({ "path": path }), home()).await.unwrap();
+    let storage = opened.storage.unwrap();
+    assert_eq!(storage.location(), path.display().to_string());
+    storage.put(&Cx::detached(), &server("server-a", "a"), Expected::New, &PutId::random()).await.unwrap();
+    assert!(path.is_file() && library.data.join("team/library.d/s/server-a/0000000001.json").is_file());
+    assert!(!library.path().exists());
+    let error = JsonStorage::open(json!({ "pth": path }), home()).await.err().unwrap();
+    assert!(error.message.contains("unknown field `pth`"), "{error}");
+}
+
+#[tokio::test]
 async fn a_shut_down_host_has_written_its_file() {
     let library = Library::new();
     let host = library.open().await;
