@@ -10,6 +10,13 @@ use crate::{
     report::{Report, Target},
 };
 
+/// Proportional set size, in MiB.
+struct Pss {
+    all: f64,
+    /// Heap and stacks: what is left without the pages of files, of which more or less are mapped for no reason of ours.
+    anonymous: f64,
+}
+
 /// After this long without work the host counts as idle: its threads for blocking work have ended.
 const REST: Duration = Duration::from_millis(2500);
 
@@ -20,18 +27,18 @@ pub(super) fn run(peers: &Peers, quick: bool, report: &mut Report) -> Result<()>
     let host = Client::connect(peers.host())?;
     sleep(REST);
     let most = Target::AtMost(8.0);
-    report.judge(Memory, "PSS of the host after `initialize`", pss(host.pid())?, "MiB", most);
+    report.judge(Memory, "PSS of the host after `initialize`", pss(host.pid())?.all, "MiB", most);
     host.end()?;
 
     let (mut host, id) = peers.host_with_echo()?;
     sleep(REST);
-    report.judge(Memory, "with one server", pss(host.pid())?, "MiB", most);
+    report.judge(Memory, "with one server", pss(host.pid())?.all, "MiB", most);
     for child in children(host.pid())? {
-        report.note(Memory, "PSS of the server's sidecar", pss(child)?, "MiB");
+        report.note(Memory, "PSS of the server's sidecar", pss(child)?.all, "MiB");
     }
     let mut small = Request::through_host(&id, echo::TOOL, &arguments(32));
     let mut large = Request::through_host(&id, echo::TOOL, &arguments(100_000));
-    let mut call = |count: usize| -> Result<f64> {
+    let mut call = |count: usize| -> Result<Pss> {
         host.flood(&mut small, count / 2, 64)?;
         for call in 0..count / 2 {
             host.round_trip(if call % 20 == 0 { &mut large } else { &mut small })?;
@@ -40,18 +47,23 @@ pub(super) fn run(peers: &Peers, quick: bool, report: &mut Report) -> Result<()>
         pss(host.pid())
     };
     let after = call(2_000)?;
-    report.judge(Memory, "after 2,000 calls, some of 100 KB", after, "MiB", most);
+    report.judge(Memory, "after 2,000 calls, some of 100 KB", after.all, "MiB", most);
     let more = if quick { 2_000 } else { 20_000 };
-    let grown = call(more)? - after;
+    let later = call(more)?;
+    let grown = later.all - after.all;
     report.judge(Memory, format!("growth through {more} more calls"), grown, "MiB", Target::AtMost(FLAT));
+    report.note(Memory, "its share that is no file", later.anonymous - after.anonymous, "MiB");
     Ok(())
 }
 
-/// Proportional set size, in MiB.
-fn pss(process: u32) -> Result<f64> {
+fn pss(process: u32) -> Result<Pss> {
     let rollup = std::fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
-    let kib = rollup.lines().find_map(|line| line.strip_prefix("Pss:")?.split_whitespace().next()?.parse::<f64>().ok());
-    kib.map(|kib| kib / 1024.0).ok_or_else(|| Error::internal("`smaps_rollup` has no `Pss`"))
+    let mib = |field: &str| {
+        let kib =
+            rollup.lines().find_map(|line| line.strip_prefix(field)?.split_whitespace().next()?.parse::<f64>().ok());
+        kib.map(|kib| kib / 1024.0).ok_or_else(|| Error::internal(format!("`smaps_rollup` has no `{field}`")))
+    };
+    Ok(Pss { all: mib("Pss:")?, anonymous: mib("Pss_Anon:")? })
 }
 
 fn children(parent: u32) -> Result<Vec<u32>> {
