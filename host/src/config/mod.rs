@@ -1,6 +1,7 @@
 //! The one TOML file, typed: what may be written in it, where it is looked for, what the environment overrides, and
 //! errors that name the line.
 
+mod cache;
 mod directories;
 mod error;
 mod exposure;
@@ -25,12 +26,13 @@ use std::{
 use perennial_sdk::Registration;
 use serde::{Deserialize, Serialize};
 
+pub use cache::Cache;
 pub use directories::Directories;
 pub use error::ConfigError;
 pub use exposure::{Exposure, ExposureMode};
 pub use limits::Limits;
 pub use load::{Request, load};
-pub use numbers::{Cores, Seconds, Whole};
+pub use numbers::{Cores, Gigabytes, Seconds, Whole};
 pub use plugins::{PerPlatform, PluginName, PluginSettings, Sha256, Trust};
 pub use policy::{NetworkCeiling, Policy, Sandbox};
 pub use registries::{Address, Registries};
@@ -59,6 +61,8 @@ pub struct Config {
     pub policy: Policy,
     /// Where installs get their packages.
     pub registries: Registries,
+    /// How much of the disk installed packages may take.
+    pub cache: Cache,
     /// Which servers' tools are first-class.
     pub exposure: Exposure,
     /// What is written to standard error.
@@ -169,6 +173,7 @@ impl Default for Config {
             limits: Limits::default(),
             policy: Policy::default(),
             registries: Registries::default(),
+            cache: Cache::default(),
             exposure: Exposure::default(),
             log: Logging::default(),
             plugins: BTreeMap::new(),
