@@ -16,6 +16,8 @@ use crate::{
 pub struct Checkup {
     /// The configuration file that was read.
     pub file: Option<PathBuf>,
+    /// The languages that must work; any one will do when none is named.
+    pub wanted: Vec<String>,
     /// What each runtime needs, and whether it is there.
     pub runtimes: Vec<LanguageCheck>,
     /// The folders that are used.
@@ -81,12 +83,12 @@ pub struct StorageCheck {
 }
 
 impl Checkup {
-    /// Whether servers in these languages, or in any at all, can be created and saved.
-    pub fn is_well(&self, languages: &[String]) -> bool {
+    /// Whether servers in the languages that are wanted can be created and saved.
+    pub fn is_well(&self) -> bool {
         let usable = |name: &String| {
             self.runtimes.iter().any(|runtime| runtime.usable && runtime.languages.iter().any(|known| known == name))
         };
-        let languages = match languages {
+        let languages = match self.wanted.as_slice() {
             [] => self.runtimes.iter().any(|runtime| runtime.usable),
             named => named.iter().all(usable),
         };
@@ -94,15 +96,17 @@ impl Checkup {
     }
 }
 
-/// Looks at everything that Perennial needs, without changing anything but the memo of programs.
+/// Looks at everything that Perennial needs, without changing anything but the memo of programs. `languages` must work.
 ///
 /// # Errors
-/// A plugin that does not take its configuration.
-pub fn doctor(config: Config, directories: Directories) -> Result<Checkup, Failure> {
+/// A plugin that does not take its configuration; a language that nothing runs.
+pub fn doctor(config: Config, directories: Directories, languages: &[String]) -> Result<Checkup, Failure> {
     let plugin = config.storage.plugin.to_string();
     let file = config.file().map(Path::to_path_buf);
     let folders = folders(&directories);
     with_app(config, directories, async |app| {
+        let main_name = |name: &String| Ok(app.host.plugins.runtime(name)?.1);
+        let wanted = languages.iter().map(main_name).collect::<Result<_, Error>>()?;
         let mut runtimes = Vec::new();
         for runtime in app.host.plugins.runtimes() {
             runtimes.push(language(app, &runtime).await);
@@ -113,7 +117,7 @@ pub fn doctor(config: Config, directories: Directories) -> Result<Checkup, Failu
             Err(error) => (None, Some(error.to_string())),
         };
         let storage = StorageCheck { plugin, location: library.location(), servers, problem };
-        Ok(Checkup { file, runtimes, folders, storage })
+        Ok(Checkup { file, wanted, runtimes, folders, storage })
     })
 }
 

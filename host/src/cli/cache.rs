@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
@@ -53,9 +53,7 @@ impl Command {
         let most_bytes = config.cache.max_gb.bytes();
         let text = match self {
             Self::Ls(Ls { json: true }) => output::json(&contents.list())?,
-            Self::Ls(Ls { json: false }) => {
-                format!("{}in {}\n", render(&contents.list(), most_bytes), directories.cache.display())
-            }
+            Self::Ls(Ls { json: false }) => render(&contents.list(), most_bytes, &directories.cache),
             Self::Prune(PruneOptions { all, older_than, dry_run, json }) => {
                 let older_than = if all { Some(Duration::ZERO) } else { older_than };
                 let pruned = contents.prune(&Prune { most_bytes, older_than, dry_run });
@@ -68,11 +66,11 @@ impl Command {
 }
 
 /// The listing for people.
-pub(super) fn render(entries: &[Entry], most_bytes: u64) -> String {
+pub(super) fn render(entries: &[Entry], most_bytes: u64, folder: &Path) -> String {
     let total: u64 = entries.iter().map(|entry| entry.bytes).sum();
-    let sum = format!("{} of at most {} ", size(total), size(most_bytes));
+    let sum = format!("{} of at most {} in {}\n", size(total), size(most_bytes), folder.display());
     if entries.is_empty() {
-        return format!("nothing, {sum}");
+        return sum;
     }
     let headings = ["KIND", "RUNTIME", "FOR", "SIZE", "LAST USED (UTC)", "IN USE", "ID"].map(str::to_owned).to_vec();
     output::table(&std::iter::once(headings).chain(entries.iter().map(row)).collect::<Vec<_>>()) + &sum

@@ -24,9 +24,9 @@ pub(super) struct Doctor {
 impl Doctor {
     pub(super) fn run(self, common: &Common) -> Result<Exit, Failure> {
         let (config, directories) = common.open()?;
-        let checkup = crate::app::doctor(config, directories)?;
+        let checkup = crate::app::doctor(config, directories, &self.languages)?;
         output::print(&if self.json { output::json(&checkup)? } else { render(&checkup) })?;
-        Ok(if checkup.is_well(&self.languages) { Exit::Done } else { Exit::Failed })
+        Ok(if checkup.is_well() { Exit::Done } else { Exit::Failed })
     }
 }
 

@@ -143,13 +143,13 @@ fn the_cache_is_listed_with_what_it_is_for() {
     let pruned =
         Pruned { removed: entries[2..].to_vec(), freed_bytes: 1_250_000_012, left_bytes: 62_401_900, forgotten: 2 };
     let shown = [
-        cache::render(&entries, 10_000_000_000),
-        cache::render(&[], 500_000_000),
+        cache::render(&entries, 10_000_000_000, "/cache".as_ref()),
+        cache::render(&[], 500_000_000, "/cache".as_ref()),
         cache::render_pruned(&pruned, true),
         cache::render_pruned(&Pruned::default(), false),
         output::json(&entries[0]).unwrap(),
     ];
-    insta::assert_snapshot!(shown.join("\n=====\n"));
+    insta::assert_snapshot!(shown.join("=====\n"));
 }
 
 #[test]
@@ -178,6 +178,7 @@ fn a_checkup_tells_what_is_missing_and_how_to_get_it() {
     };
     let mut checkup = Checkup {
         file: None,
+        wanted: Vec::new(),
         runtimes: vec![
             LanguageCheck {
                 languages: vec!["python".into()],
@@ -193,9 +194,13 @@ fn a_checkup_tells_what_is_missing_and_how_to_get_it() {
         storage: StorageCheck { plugin: "json".into(), location: "/data".into(), servers: Some(3), problem: None },
     };
     insta::assert_snapshot!(doctor::render(&checkup));
-    assert!(!checkup.is_well(&[]));
+    assert!(!checkup.is_well());
     checkup.folders.pop();
-    assert!(checkup.is_well(&[]) && checkup.is_well(&["python".into()]) && !checkup.is_well(&["rust".into()]));
+    assert!(checkup.is_well());
+    checkup.wanted = vec!["python".into()];
+    assert!(checkup.is_well());
+    checkup.wanted.push("rust".into());
+    assert!(!checkup.is_well());
 }
 
 #[test]

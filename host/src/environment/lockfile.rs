@@ -37,6 +37,13 @@ pub(super) fn free(path: &Path, create: bool) -> Option<File> {
     Some(file).filter(|file| still_there(file, path))
 }
 
+/// A share of the lock, when the file is there and nobody has it for themselves.
+pub(super) fn joined(path: &Path) -> Option<File> {
+    let file = File::open(path).ok()?;
+    file.try_lock_shared().ok()?;
+    Some(file).filter(|file| still_there(file, path))
+}
+
 fn unreached() -> Error {
     Error::internal("a lock that nothing makes needless was not waited for")
 }

@@ -7,6 +7,7 @@
 mod contents;
 mod disk;
 mod lockfile;
+mod marker;
 mod output;
 mod placeholders;
 mod prune;
@@ -321,12 +322,16 @@ async fn read_text(path: &Path) -> Result<Option<String>> {
 async fn write_text(path: &Path, text: &str) -> Result<()> {
     let (path, text) = (path.to_path_buf(), text.to_string());
     blocking(move || {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder)?;
-        let temporary = tempfile::NamedTempFile::new_in(folder)?;
-        std::fs::write(temporary.path(), text)?;
-        temporary.persist(&path).map_err(|error| error.error)?;
-        Ok(())
+        std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+        write_file(&path, &text)
     })
     .await
+}
+
+/// [`write_text`], into a folder that is there.
+fn write_file(path: &Path, text: &str) -> Result<()> {
+    let temporary = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    std::fs::write(temporary.path(), text)?;
+    temporary.persist(path).map_err(|error| error.error)?;
+    Ok(())
 }

@@ -10,7 +10,7 @@ use std::{
 use perennial_sdk::{Cx, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{disk, lockfile, quota, read_text, steps::Phase, write_text};
+use super::{disk, lockfile, marker::Marker, quota, steps::Phase, write_text};
 use crate::blocking::blocking;
 
 const INSTALLING: f64 = Phase::Installing.span().0;
@@ -63,7 +63,7 @@ impl Slot {
 
     /// The environment, when it has been built.
     pub(super) async fn open(&self, cx: &Cx) -> Result<Option<Guard>> {
-        if read_text(&self.ready()).await?.is_none() {
+        if self.marked().await?.is_none() {
             return Ok(None);
         }
         self.adopt(lockfile::shared(cx, INSTALLING, &self.guard()).await?).await
@@ -77,7 +77,7 @@ impl Slot {
         let Some(exclusive) = lockfile::exclusive_unless(cx, INSTALLING, &guard, &ready).await? else {
             return Ok(None);
         };
-        if read_text(&ready).await?.is_some() {
+        if self.marked().await?.is_some() {
             return Ok(None);
         }
         let folder = self.folder.clone();
@@ -96,11 +96,16 @@ impl Slot {
 
     /// Takes over a shared lock on what is ready.
     async fn adopt(&self, shared: File) -> Result<Option<Guard>> {
-        let Some(name) = read_text(&self.ready()).await? else { return Ok(None) };
-        // an account that may only read the cache can use it all the same
+        let Some(name) = self.marked().await? else { return Ok(None) };
+        // a file of another account's can be locked, but not touched
         let _ = shared.set_modified(SystemTime::now());
-        let root = self.folder.join(name.trim());
-        Ok(Some(Guard { root, _shared: shared }))
+        Ok(Some(Guard { root: self.folder.join(name), _shared: shared }))
+    }
+
+    /// The attempt that counts.
+    async fn marked(&self) -> Result<Option<String>> {
+        let (ready, guard) = (self.ready(), self.guard());
+        blocking(move || Marker::read(&ready, &guard)).await
     }
 
     pub(super) fn guard(&self) -> PathBuf {
@@ -137,8 +142,11 @@ impl Building {
         }
         write_text(&self.slot.about(), &serde_json::to_string(&self.about)?).await?;
         let name = self.root.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        write_text(&self.slot.ready(), name).await?;
+        let (marker, ready, guard) = (Marker::new(name), self.slot.ready(), self.slot.guard());
+        let first = (marker.clone(), ready.clone());
+        blocking(move || first.0.write(&first.1)).await?;
         drop(self.exclusive.take());
+        tokio::task::spawn_blocking(move || marker.settle(&ready, &guard));
         self.slot.adopt(lockfile::shared(&Cx::detached(), INSTALLING, &self.slot.guard()).await?).await
     }
 }

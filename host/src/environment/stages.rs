@@ -53,14 +53,14 @@ impl Stages {
             ("Resolved" | "Locking", Some(packages)) => {
                 self.packages = Some(packages);
                 match self.stage {
-                    Stage::Resolving => format!("resolved {packages} packages"),
-                    _ => format!("{packages} packages to install"),
+                    Stage::Resolving => format!("resolved {}", self.counted()),
+                    _ => format!("{} to install", self.counted()),
                 }
             }
             ("Updating", _) => format!("resolving: updating {second} {third}"),
-            ("Prepared", Some(packages)) => format!("installing {packages} packages"),
+            ("Prepared", Some(packages)) => format!("installing {}", counted(packages)),
             ("Installed" | "Successfully", _) => format!("installed {}", self.counted()),
-            ("added", Some(packages)) => format!("installed {packages} packages"),
+            ("added", Some(packages)) => format!("installed {}", counted(packages)),
             ("Bytecode", _) => "compiled to byte-code".into(),
             ("Downloading" | "Downloaded", _) if second == "crates" || third == "crates" => "downloading crates".into(),
             ("Downloading", _) => self.download(second, text.split_once('(').map_or("", |(_, size)| size)),
@@ -131,8 +131,12 @@ impl Stages {
     }
 
     fn counted(&self) -> String {
-        self.packages.map_or_else(|| "the packages".into(), |packages| format!("{packages} packages"))
+        self.packages.map_or_else(|| "the packages".into(), counted)
     }
+}
+
+fn counted(packages: u64) -> String {
+    if packages == 1 { "1 package".into() } else { format!("{packages} packages") }
 }
 
 /// The archive of npm's `http fetch GET 200 https://registry/zod/-/zod-3.25.0.tgz 35ms`; what it asks about packages is
