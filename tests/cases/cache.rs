@@ -155,6 +155,7 @@ fn registries_of_the_configuration_reach_the_installer() {
         "[registries]\npypi = \"https://mirror.example.com/simple\"\nproxy = \"http://proxy.example.com:3128\"\n\
          ca = \"ca.pem\"\n",
     );
+    fs::write(home.path().join("ca.pem"), "").unwrap();
     let mut host = home.start();
     create(&mut host, "six");
     let environment = fs::read_to_string(home.told().join("environment")).unwrap();

@@ -120,7 +120,7 @@ impl Config {
     }
 
     /// Checks what only the program as a whole can know: that every plugin named is there and can be loaded by this
-    /// version, that the storage is one, and that no confinement is asked for that cannot be given.
+    /// version, that the storage is one, that certificates are where they should be, and that no confinement is asked for that cannot be given.
     ///
     /// # Errors
     /// The first thing that is wrong, at its place in the file.
@@ -129,6 +129,7 @@ impl Config {
             self.check_plugin(name, built_in)?;
         }
         self.check_storage(built_in)?;
+        self.check_authorities()?;
         self.check_sandbox()
     }
 
@@ -153,6 +154,15 @@ impl Config {
             "storages",
         ));
         Err(self.origin.place(error, &["storage", "use"]))
+    }
+
+    fn check_authorities(&self) -> Result<(), ConfigError> {
+        let Some(file) = self.registries.ca.as_deref().map(|file| self.resolve(file)) else { return Ok(()) };
+        if file.is_file() {
+            return Ok(());
+        }
+        let error = ConfigError::new(format!("`registries.ca` is `{}`, which is no file", file.display()));
+        Err(self.origin.place(error, &["registries", "ca"]))
     }
 
     fn check_sandbox(&self) -> Result<(), ConfigError> {

@@ -86,10 +86,12 @@ impl Contents {
 
     /// Takes an entry out of its place at once and then removes it: nobody ever sees half of it.
     fn discard(&self, entry: &Entry) -> bool {
-        let Some(_exclusive) = unused(entry) else { return false };
+        let Some(exclusive) = unused(entry) else { return false };
         let trash = self.dir.join(TRASH);
         let away = trash.join(uuid::Uuid::new_v4().simple().to_string());
         let moved = fs::create_dir_all(&trash).and_then(|()| fs::rename(&entry.path, &away));
+        // who waits for its place need not wait for its removal
+        drop(exclusive);
         match moved {
             Ok(()) => disk::remove(&away),
             Err(ref error) => tracing::warn!(path = %entry.path.display(), %error, "not removed from the cache"),

@@ -65,6 +65,9 @@ impl Stages {
             ("Downloading" | "Downloaded", _) if second == "crates" || third == "crates" => "downloading crates".into(),
             ("Downloading", _) => self.download(second, text.split_once('(').map_or("", |(_, size)| size)),
             ("Downloaded", _) if third.starts_with('v') => format!("downloading crate {second} {third}"),
+            ("Using", _) if second == "cached" => self.download(third, ""),
+            // uv's list of what is there now, and where
+            ("Downloaded" | "Using" | "+" | "-" | "~", _) => return None,
             ("Collecting", _) => match self.stage {
                 Stage::Resolving => format!("resolving {second}"),
                 _ => format!("downloading {second}"),
@@ -183,6 +186,7 @@ mod tests {
             "Resolved 8 packages in 287ms",
             "Downloading numpy (16.1MiB)",
             " Downloaded numpy",
+            "Using Python 3.11.7 environment at: /cache/environments/e1",
             "Prepared 8 packages in 735ms",
             "Installed 8 packages in 320ms",
             "Bytecode compiled 572 files in 4.59s",
@@ -191,7 +195,6 @@ mod tests {
         let expected = [
             "8 packages to install",
             "downloading numpy (16.1MiB), one of 8 packages",
-            "working: Downloaded numpy",
             "installing 8 packages",
             "installed 8 packages",
             "compiled to byte-code",
@@ -204,12 +207,14 @@ mod tests {
         let lines = [
             "Collecting requests==2.34.2 (from -r /w/lock (line 1))",
             "  Downloading requests-2.34.2-py3-none-any.whl (62 kB)",
+            "  Using cached idna-3.20-py3-none-any.whl (71 kB)",
             "Installing collected packages: urllib3, idna, requests",
             "Successfully installed idna-3.20 requests-2.34.2 urllib3-2.8.0",
         ];
         let expected = [
             "downloading requests==2.34.2",
             "downloading requests 2.34.2 (62 kB)",
+            "downloading idna 3.20",
             "installing 3 packages",
             "installed 3 packages",
         ];
