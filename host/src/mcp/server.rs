@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Reply, Wire,
-    downstream::ProgressSink,
+    calls::ProgressSink,
     outbox::Outbox,
     upstream::{InFlight, Upstream},
 };
