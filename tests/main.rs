@@ -8,6 +8,7 @@
 
 mod cases {
     mod arguments;
+    mod cache;
     mod children;
     mod cli;
     mod clients;
@@ -15,6 +16,7 @@ mod cases {
     mod guide;
     mod library;
     mod processes;
+    mod progress;
     mod protocol;
     mod python;
 }
