@@ -74,6 +74,8 @@ pub struct Instance {
     pub session: Session,
     /// The process.
     pub process: Process,
+    /// Lines on its standard output that are no MCP.
+    pub stray: Ring,
     tools: Mutex<Arc<Toolset>>,
     source: SourceFolder,
     // keeps the environment from being removed
@@ -87,7 +89,7 @@ impl Launch {
     ///
     /// # Errors
     /// Everything that a model needs to repair its code: `data.log` holds what the installer or the server printed.
-    pub async fn start(&self, cx: &Cx, place: &Workplace, spec: &ServerSpec, stray: Ring) -> Result<Launched> {
+    pub async fn start(&self, cx: &Cx, place: &Workplace, spec: &ServerSpec) -> Result<Launched> {
         let state_dir = self.servers_dir.join(place.home.as_str()).join("state");
         let source = self.sources.folder()?;
         let Built { mut prepared, notes, description } = self.build(cx, spec, source.path(), &state_dir).await?;
@@ -95,6 +97,7 @@ impl Launch {
         cx.progress(starting, Some(all), "starting the server");
         prepared.process.label = place.id.to_string();
         let child = self.supervisor.spawn(prepared.process.clone()).await?;
+        let stray = Ring::new(200, 64 * 1024);
         let opening = Session::open(child.stdin, child.stdout, stray.clone(), self.session_limits);
         let opened = tokio::select! {
             opened = opening => opened,
@@ -105,6 +108,7 @@ impl Launch {
                 let instance = Instance {
                     session,
                     process: child.process,
+                    stray,
                     tools: Mutex::new(Arc::new(Toolset::new(tools))),
                     source,
                     _prepared: prepared,
@@ -137,6 +141,12 @@ impl Launch {
             .await
             .map_err(|error| self.explained(&limited, error))?;
         Ok(Built { prepared, notes: plan.notes, description })
+    }
+
+    /// Removes what a server wrote that was never saved.
+    pub async fn forget(&self, place: &Workplace) {
+        let folder = self.servers_dir.join(place.home.as_str());
+        let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(folder)).await;
     }
 
     fn explained(&self, cx: &Cx, mut error: Error) -> Error {

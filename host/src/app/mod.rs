@@ -26,7 +26,7 @@ use crate::{
     mcp::{SessionLimits, Wire, server},
     plugins::Plugins,
     sources::Sources,
-    supervisor::Supervisor,
+    supervisor::{StopGrace, Supervisor},
     toolchain::Toolchains,
     tools::Registry,
 };
@@ -43,6 +43,9 @@ pub struct App {
 
 /// How long answers that are on their way may take once the client has closed its end.
 const LAST_ANSWERS: Duration = Duration::from_millis(800);
+
+/// How long servers may take after the end of their input, and after SIGTERM, when the host ends.
+const LAST_WISHES: Duration = Duration::from_millis(250);
 
 impl App {
     /// Opens the plugins and puts everything in its place. Nothing is started and nothing is read yet.
@@ -121,10 +124,14 @@ impl App {
         }
     }
 
-    /// Ends every server, and what plugins still have to write is written.
+    /// Ends every server, politely first, and what plugins still have to write is written.
     pub async fn close(&self) {
-        tokio::join!(self.supervisor.shutdown(), self.host.plugins.shutdown());
-        self.host.catalog.shutdown().await;
+        let grace = StopGrace { eof: LAST_WISHES, term: LAST_WISHES };
+        let servers = async {
+            let _ = timeout(3 * LAST_WISHES, self.host.catalog.shutdown(grace)).await;
+            self.supervisor.shutdown().await;
+        };
+        tokio::join!(servers, self.host.plugins.shutdown());
     }
 }
 

@@ -28,11 +28,8 @@ pub(super) struct Arguments {
     #[serde(default)]
     name: Option<String>,
     #[serde(flatten)]
-    parts: PartsOnly,
+    parts: Parts,
 }
-
-/// [`Parts`] inside another struct: serde cannot refuse unknown fields through a flattened struct, so this one does.
-type PartsOnly = Parts;
 
 /// Ends a server whose creation was given up.
 pub(super) struct Unfinished {

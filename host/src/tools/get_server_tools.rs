@@ -18,8 +18,9 @@ pub(super) struct Arguments {
 impl BuiltIn for GetServerTools {
     const NAME: &'static str = "get-server-tools";
     const TITLE: &'static str = "List the tools of a server";
-    const DESCRIPTION: &'static str = "Lists the tools of a server with their input schemas.";
-    const EFFECT: Effect = Effect::Reads;
+    const DESCRIPTION: &'static str =
+        "Lists the tools of a server with their input schemas. A saved server is started for it.";
+    const EFFECT: Effect = Effect::Adds;
     const DOING: &'static str = "list the tools";
     type Arguments = Arguments;
 
