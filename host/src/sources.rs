@@ -94,7 +94,13 @@ impl Drop for Sources {
 
 impl Drop for SourceFolder {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        let folder = std::mem::take(&mut self.0);
+        let remove = move || drop(fs::remove_dir_all(folder));
+        // a server may have filled it: removing must not hold up the thread that all calls share
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
     }
 }
 
