@@ -120,6 +120,7 @@ impl Environments {
             places.set("env", guard.root())?;
         }
         server::write(server_dir, state_dir, &plan.files).await?;
+        server::link(server_dir, plan, &places).await?;
         if !plan.build.is_empty() {
             let work = self.scratch().await?;
             places.set("work", work.path())?;

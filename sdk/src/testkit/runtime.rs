@@ -146,6 +146,11 @@ impl Suite<'_> {
             assert_relative(&file.path);
             assert!(paths.insert(&file.path), "`{}` is written twice", file.path);
         }
+        for (path, target) in &plan.links {
+            assert_relative(path);
+            assert!(paths.iter().all(|file| !Path::new(file).starts_with(path)), "a file is below the link `{path}`");
+            self.is_placeholder_path(target);
+        }
         if let Some(environment) = &plan.environment {
             assert!(!environment.requirements.is_empty(), "an environment without requirements");
             assert!(environment.resolve.output.starts_with("{work}/"), "a lock outside `{{work}}`");
