@@ -11,13 +11,13 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::{
-    catalog::Toolset,
     environment::{Environments, Prepared},
     mcp::{CallEnd, Session, SessionLimits},
     plugins::Plugins,
     sources::{SourceFolder, Sources},
     supervisor::{Process, Ring, StopGrace, Supervisor},
     toolchain::Toolchains,
+    toolset::Toolset,
 };
 
 /// Brings servers up.

@@ -39,7 +39,7 @@ pub fn check(config: Config, directories: Directories) -> Result<(), Failure> {
 /// # Errors
 /// Those of the storage.
 pub fn saved(config: Config, directories: Directories) -> Result<Vec<Summary>, Failure> {
-    with_app(config, directories, async |app| Ok(app.library.list(&Cx::detached()).await?))
+    with_app(config, directories, async |app| Ok(app.host.library.list(&Cx::detached()).await?))
 }
 
 /// A saved server by its id or unique name, with the numbers of its versions.
@@ -54,8 +54,8 @@ pub fn saved_server(
 ) -> Result<(SavedServer, Vec<Version>), Failure> {
     with_app(config, directories, async |app| {
         let cx = Cx::detached();
-        let id = app.library.find(&cx, reference).await?;
-        Ok((app.library.get(&cx, &id, version).await?, app.library.versions(&cx, &id).await?))
+        let id = app.host.library.find(&cx, reference).await?;
+        Ok((app.host.library.get(&cx, &id, version).await?, app.host.library.versions(&cx, &id).await?))
     })
 }
 
@@ -66,9 +66,9 @@ pub fn saved_server(
 pub fn remove(config: Config, directories: Directories, reference: &str) -> Result<(Summary, Version), Failure> {
     with_app(config, directories, async |app| {
         let cx = Cx::detached();
-        let id = app.library.find(&cx, reference).await?;
-        let removed = app.library.get(&cx, &id, None).await?.summary();
-        Ok((removed, app.library.delete(&cx, &id).await?))
+        let id = app.host.library.find(&cx, reference).await?;
+        let removed = app.host.library.get(&cx, &id, None).await?.summary();
+        Ok((removed, app.host.library.delete(&cx, &id).await?))
     })
 }
 
@@ -84,9 +84,10 @@ pub fn call(
     arguments: Map<String, Value>,
 ) -> Result<Value, Failure> {
     with_app(config, directories, async |app| {
-        let id = app.library.find(&Cx::detached(), reference).await?;
+        let id = app.host.library.find(&Cx::detached(), reference).await?;
         let execute = app.registry.get("execute-tool").ok_or_else(|| Error::internal("`execute-tool` is gone"))?;
-        let call = Call { app: app.clone(), cancelled: CancellationToken::new(), progress: None, meta: Map::new() };
+        let call =
+            Call { host: app.host.clone(), cancelled: CancellationToken::new(), progress: None, meta: Map::new() };
         let Value::Object(request) = json!({ "serverId": id, "toolName": tool, "args": arguments }) else {
             unreachable!("an object was written")
         };

@@ -16,6 +16,7 @@ use crate::{
     catalog::Catalog,
     config::{Config, ConfigError, Directories},
     environment::Environments,
+    host::{Host, Settings},
     launch::Launch,
     library::Library,
     mcp::{SessionLimits, Wire, server},
@@ -28,31 +29,12 @@ use crate::{
 
 /// The host.
 pub struct App {
-    /// What the operator set, in the units that the host uses.
-    pub settings: Settings,
-    /// What is installed.
-    pub plugins: Arc<Plugins>,
+    /// What the tools work on.
+    pub host: Arc<Host>,
     /// The tools, by name.
-    pub registry: Registry,
-    /// The saved servers.
-    pub library: Library,
-    /// The running servers.
-    pub catalog: Arc<Catalog>,
+    pub registry: Arc<Registry>,
     launch: Arc<Launch>,
     supervisor: Arc<Supervisor>,
-}
-
-/// What the operator set, in the units that the host uses.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Bytes of the longest line of the protocol.
-    pub line_bytes: usize,
-    /// Bytes of source that one server may have.
-    pub code_bytes: usize,
-    /// How long a call of a tool may take.
-    pub call_timeout: Duration,
-    /// How long a server may take to answer `initialize`.
-    pub start_timeout: Duration,
 }
 
 /// How long answers that are on their way may take once the client has closed its end.
@@ -87,12 +69,14 @@ impl App {
             session_limits: SessionLimits { line_bytes: settings.line_bytes, start: settings.start_timeout },
         });
         Ok(Arc::new(Self {
-            registry: Registry::new(plugins.tool_providers()),
-            library: Library::new(storage),
-            catalog: Arc::new(Catalog::new(launch.clone())),
+            registry: Arc::new(Registry::new(plugins.tool_providers())),
+            host: Arc::new(Host {
+                settings,
+                plugins,
+                library: Library::new(storage),
+                catalog: Arc::new(Catalog::new(launch.clone())),
+            }),
             launch,
-            settings,
-            plugins,
             supervisor,
         }))
     }
@@ -108,7 +92,8 @@ impl App {
             supervisor.sweep().await;
             let _ = tokio::task::spawn_blocking(move || launch.sources.sweep()).await;
         });
-        let serving = tokio::spawn(server::serve(self.clone(), wire, ended.clone(), stop.clone()));
+        let serving =
+            tokio::spawn(server::serve(self.host.clone(), self.registry.clone(), wire, ended.clone(), stop.clone()));
         let left = tokio::select! {
             () = ended.cancelled() => LAST_ANSWERS,
             () = asked_to_end() => Duration::ZERO,
@@ -126,21 +111,8 @@ impl App {
 
     /// Ends every server, and what plugins still have to write is written.
     pub async fn close(&self) {
-        tokio::join!(self.supervisor.shutdown(), self.plugins.shutdown());
-        self.catalog.shutdown().await;
-    }
-}
-
-impl From<&Config> for Settings {
-    fn from(config: &Config) -> Self {
-        const MIB: usize = 1024 * 1024;
-        let limits = &config.limits;
-        Self {
-            line_bytes: usize::try_from(limits.line_mb.get()).unwrap_or(usize::MAX).saturating_mul(MIB),
-            code_bytes: usize::try_from(limits.code_mb.get()).unwrap_or(usize::MAX).saturating_mul(MIB),
-            call_timeout: limits.call_timeout_s.duration(),
-            start_timeout: limits.start_timeout_s.duration(),
-        }
+        tokio::join!(self.supervisor.shutdown(), self.host.plugins.shutdown());
+        self.host.catalog.shutdown().await;
     }
 }
 

@@ -11,10 +11,11 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use super::{Settings, command::run};
+use super::command::run;
 use crate::{
     config::{Config, Directories},
     exit::Failure,
+    host::Settings,
     mcp::{Session, SessionLimits, ToolCall},
     supervisor::{Process, ProcessSpec, Ring, StopGrace, Supervisor},
 };

@@ -1,7 +1,6 @@
 //! What is running: servers by id.
 
 mod server;
-mod toolset;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -10,7 +9,6 @@ use indexmap::IndexMap;
 use perennial_sdk::{Error, Result, ServerId, ServerSpec};
 
 pub use server::{Death, Phase, Server, Status};
-pub use toolset::Toolset;
 
 use crate::{launch::Launch, library::Shelf};
 

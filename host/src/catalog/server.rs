@@ -8,11 +8,11 @@ use perennial_sdk::{Cx, Error, ErrorCode, Progress, Result, ServerId, ServerSpec
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::Toolset;
 use crate::{
     launch::{Instance, Launch, Workplace},
     library::Shelf,
     supervisor::{Restart, Ring, StopGrace, Verdict},
+    toolset::Toolset,
 };
 
 /// A server that somebody created or loaded in this session, whether its process lives or not.

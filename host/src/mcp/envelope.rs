@@ -1,6 +1,6 @@
 //! One JSON-RPC message, split into its parts without reading them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, io};
 
 use bytes::Bytes;
 use rmcp::model::RequestId;
@@ -33,6 +33,13 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 pub(super) fn trimmed(line: &Bytes) -> Bytes {
     let text = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
     line.slice_ref(text.trim_ascii())
+}
+
+/// A message as a line of its own.
+pub(super) fn to_line(message: &impl serde::Serialize) -> io::Result<Bytes> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    Ok(line.into())
 }
 
 impl<'a> Envelope<'a> {

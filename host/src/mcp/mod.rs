@@ -3,6 +3,7 @@
 //! Both sides run on transports of our own, since rmcp's trust their peers too much: upstream a client may hand over any
 //! kind of descriptor and send any bytes, downstream a server that a model wrote may print whatever it likes.
 
+mod calls;
 mod downstream;
 mod envelope;
 mod lines;
@@ -15,7 +16,7 @@ mod session;
 mod stdio;
 mod upstream;
 
-pub use downstream::ProgressSink;
+pub use calls::ProgressSink;
 pub use passed::Passed;
 pub use reply::{Reply, Said};
 pub use session::{CallEnd, Session, SessionLimits, ToolCall};

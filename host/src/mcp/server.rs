@@ -17,17 +17,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Reply, Wire,
-    downstream::ProgressSink,
+    calls::ProgressSink,
     outbox::Outbox,
     upstream::{InFlight, Upstream},
 };
-use crate::{app::App, tools::Call};
+use crate::{
+    host::Host,
+    tools::{Call, Registry},
+};
 
 /// What a model is told of this server; clients cut it at 2 KB or earlier.
 const INSTRUCTIONS: &str = include_str!("instructions.md");
 
 struct Server {
-    app: Arc<App>,
+    host: Arc<Host>,
+    registry: Arc<Registry>,
     outbox: Outbox,
     in_flight: InFlight,
 }
@@ -37,10 +41,16 @@ struct Server {
 ///
 /// # Errors
 /// When the wire cannot be opened.
-pub async fn serve(app: Arc<App>, wire: Wire, ended: CancellationToken, stop: CancellationToken) -> Result<(), Error> {
+pub async fn serve(
+    host: Arc<Host>,
+    registry: Arc<Registry>,
+    wire: Wire,
+    ended: CancellationToken,
+    stop: CancellationToken,
+) -> Result<(), Error> {
     let (reader, writer) = wire.open().map_err(|error| Error::from(error).context("the wire cannot be opened"))?;
-    let upstream = Upstream::new(reader, writer, app.settings.line_bytes, ended.clone());
-    let server = Server { app, outbox: upstream.outbox(), in_flight: upstream.in_flight() };
+    let upstream = Upstream::new(reader, writer, host.settings.line_bytes, ended.clone());
+    let server = Server { host, registry, outbox: upstream.outbox(), in_flight: upstream.in_flight() };
     match server.serve_with_ct(upstream, stop).await {
         Ok(running) => drop(running.waiting().await),
         Err(error) => tracing::debug!(%error, "the client left before it began"),
@@ -62,7 +72,7 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let tools = self.app.registry.definitions().into_iter().filter_map(tool).collect();
+        let tools = self.registry.definitions().into_iter().filter_map(tool).collect();
         Ok(ListToolsResult::with_all_items(tools))
     }
 
@@ -71,13 +81,13 @@ impl ServerHandler for Server {
         params: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let registry = &self.app.registry;
+        let registry = &self.registry;
         let Some(tool) = registry.get(&params.name) else {
             let known = registry.names().collect::<Vec<_>>().join(", ");
             return Err(ErrorData::invalid_params(format!("unknown tool `{}`; there are: {known}", params.name), None));
         };
         let call = Call {
-            app: self.app.clone(),
+            host: self.host.clone(),
             cancelled: context.ct.clone(),
             progress: self.progress_sink(&context),
             meta: passed_on_meta(&context),

@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Passed,
-    downstream::{Answer, Calls, Downstream, ProgressSink},
+    calls::{Answer, Calls, ProgressSink},
+    downstream::Downstream,
     result::ResultShape,
 };
 use crate::supervisor::Ring;

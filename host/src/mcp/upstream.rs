@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Passed,
-    envelope::{Envelope, trimmed},
+    envelope::{Envelope, to_line, trimmed},
     lines::{Line, Lines},
     outbox::Outbox,
     stdio::{Reader, Writer},
@@ -237,12 +237,6 @@ fn request(
         call.extensions.insert(meta);
     }
     Ok(JsonRpcMessage::request(ClientRequest::CallToolRequest(call), id.clone()))
-}
-
-fn to_line(message: &impl serde::Serialize) -> io::Result<Bytes> {
-    let mut line = serde_json::to_vec(message)?;
-    line.push(b'\n');
-    Ok(line.into())
 }
 
 fn spliced(id: &RequestId, passed: &Passed) -> io::Result<Bytes> {

@@ -50,9 +50,9 @@ impl BuiltIn for CreateServer {
     type Arguments = Arguments;
 
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {
-        let parts = arguments.parts.checked(call.app.settings.code_bytes)?;
+        let parts = arguments.parts.checked(call.host.settings.code_bytes)?;
         let name = arguments.name.as_deref().map(input::name).transpose()?;
-        let (runtime, language) = call.app.plugins.runtime(&arguments.language)?;
+        let (runtime, language) = call.host.plugins.runtime(&arguments.language)?;
         let from_template = parts.code.is_none();
         let mut spec = ServerSpec {
             language: language.clone(),
@@ -74,7 +74,7 @@ impl BuiltIn for CreateServer {
             true => format!("Server created from the {language} template"),
             false => format!("Server created from {language} code"),
         };
-        let server = call.app.catalog.create(spec, name, None);
+        let server = call.host.catalog.create(spec, name, None);
         answer_when_up(&call, server, |id| (json!({ "serverId": id, "message": message }).to_string(), message.clone()))
             .await
     }
@@ -176,7 +176,7 @@ fn template<'a>(description: &'a Description, language: &str, wanted: &Dependenc
 
 impl Unfinished {
     pub(super) fn new(call: &Call, server: Arc<Server>) -> Self {
-        Self { server: Some(server), catalog: call.app.catalog.clone() }
+        Self { server: Some(server), catalog: call.host.catalog.clone() }
     }
 
     pub(super) fn keep(mut self) {

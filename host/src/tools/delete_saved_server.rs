@@ -25,8 +25,8 @@ impl BuiltIn for DeleteSavedServer {
 
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {
         let cx = perennial_sdk::Cx::detached();
-        let id = call.app.library.find(&cx, &arguments.saved_server_id).await?;
-        call.app.library.delete(&cx, &id).await?;
+        let id = call.host.library.find(&cx, &arguments.saved_server_id).await?;
+        call.host.library.delete(&cx, &id).await?;
         let text = format!("🗑️ Saved server {id} deleted");
         Ok(Said::new(text, json!({ "savedServerId": id, "deleted": true })).into())
     }

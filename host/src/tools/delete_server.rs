@@ -25,8 +25,8 @@ impl BuiltIn for DeleteServer {
     type Arguments = Arguments;
 
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {
-        let server = call.app.catalog.get(&arguments.server_id)?;
-        call.app.catalog.remove(&server.id).await;
+        let server = call.host.catalog.get(&arguments.server_id)?;
+        call.host.catalog.remove(&server.id).await;
         let text = format!("🗑️ Server {} deleted", server.id);
         Ok(Said::new(text, json!({ "serverId": server.id, "deleted": true })).into())
     }

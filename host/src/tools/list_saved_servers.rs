@@ -21,7 +21,7 @@ impl BuiltIn for ListSavedServers {
     type Arguments = Arguments;
 
     async fn run(call: Call, _: Arguments) -> Result<Reply> {
-        let mut saved = call.app.library.list(&call.cx()).await?;
+        let mut saved = call.host.library.list(&call.cx()).await?;
         saved.sort_by(|a, b| a.saved_at.cmp(&b.saved_at));
         let mut text =
             String::from(if saved.is_empty() { "📂 No saved servers found" } else { "📂 Saved servers:" });

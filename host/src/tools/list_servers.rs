@@ -24,7 +24,7 @@ impl BuiltIn for ListServers {
     async fn run(call: Call, _: Arguments) -> Result<Reply> {
         let now = Utc::now();
         let servers: Vec<Value> = call
-            .app
+            .host
             .catalog
             .list()
             .iter()

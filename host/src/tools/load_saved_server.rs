@@ -28,7 +28,7 @@ impl BuiltIn for LoadSavedServer {
 
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {
         let cx = call.cx();
-        let id = call.app.library.find(&cx, &arguments.saved_server_id).await?;
+        let id = call.host.library.find(&cx, &arguments.saved_server_id).await?;
         let server = target::load(&call, &cx, &id, arguments.version.map(Version)).await?;
         answer_when_up(&call, server, |id| {
             let line = format!("✅ Saved server loaded as new server: {id}");

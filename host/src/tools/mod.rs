@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 pub use registry::Registry;
 
 use crate::{
-    app::App,
+    host::Host,
     mcp::{ProgressSink, Reply, Said},
 };
 
@@ -41,8 +41,8 @@ pub trait Tool: Send + Sync {
 /// Who calls, and how it hears of what happens.
 #[derive(Clone)]
 pub struct Call {
-    /// The host.
-    pub app: Arc<App>,
+    /// What it works on.
+    pub host: Arc<Host>,
     /// The caller gave up.
     pub cancelled: CancellationToken,
     /// Takes progress, when the caller asked for it.

@@ -42,7 +42,7 @@ impl BuiltIn for SaveServer {
             shelf: status.shelf.as_ref(),
         };
         // an acknowledged save must not depend on whether the caller still listens
-        let saved = call.app.library.save(&Cx::detached(), &manuscript, &name).await;
+        let saved = call.host.library.save(&Cx::detached(), &manuscript, &name).await;
         let shelf = saved.map_err(|error| contested(error, &server))?;
         let text = format!(
             "✅ Server {} saved as \"{name}\"\nversion {}, saved server {}",
@@ -53,7 +53,7 @@ impl BuiltIn for SaveServer {
             "savedServerId": shelf.id,
             "name": name,
             "version": shelf.version,
-            "location": call.app.library.location(),
+            "location": call.host.library.location(),
         });
         server.shelve(shelf);
         Ok(Said::new(text, facts).into())

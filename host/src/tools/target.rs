@@ -12,13 +12,13 @@ use crate::{catalog::Server, library::Shelf};
 /// # Errors
 /// `not_found`; `conflict` with the candidates when the name is not unique; whatever keeps a saved one from being read.
 pub(super) async fn running(call: &Call, reference: &str) -> Result<Arc<Server>> {
-    let unknown = match call.app.catalog.get(reference) {
+    let unknown = match call.host.catalog.get(reference) {
         Ok(server) => return Ok(server),
         Err(unknown) => unknown,
     };
     let cx = call.cx();
     if let Ok(id) = reference.parse::<ServerId>() {
-        match call.app.library.get(&cx, &id, None).await {
+        match call.host.library.get(&cx, &id, None).await {
             Ok(saved) => return resident(call, &cx, &saved.server_id.parse()?).await,
             Err(error) if error.code == ErrorCode::NotFound => {}
             Err(error) => return Err(error),
@@ -43,24 +43,24 @@ pub(super) async fn running(call: &Call, reference: &str) -> Result<Arc<Server>>
 /// `not_found`, and those of the storage.
 pub(super) async fn load(call: &Call, cx: &Cx, id: &ServerId, version: Option<Version>) -> Result<Arc<Server>> {
     let (spec, shelf) = read(call, cx, id, version).await?;
-    Ok(call.app.catalog.create(spec, Some(shelf.name.clone()), Some(shelf)))
+    Ok(call.host.catalog.create(spec, Some(shelf.name.clone()), Some(shelf)))
 }
 
 async fn resident(call: &Call, cx: &Cx, id: &ServerId) -> Result<Arc<Server>> {
-    if let Some(server) = call.app.catalog.list().into_iter().rev().find(|server| server.stands_at(id)) {
+    if let Some(server) = call.host.catalog.list().into_iter().rev().find(|server| server.stands_at(id)) {
         return Ok(server);
     }
     let (spec, shelf) = read(call, cx, id, None).await?;
-    Ok(call.app.catalog.resident(spec, shelf))
+    Ok(call.host.catalog.resident(spec, shelf))
 }
 
 async fn read(call: &Call, cx: &Cx, id: &ServerId, version: Option<Version>) -> Result<(ServerSpec, Shelf)> {
-    let saved = call.app.library.get(cx, id, version).await?;
+    let saved = call.host.library.get(cx, id, version).await?;
     let newest = match version {
-        Some(_) => call.app.library.get(cx, id, None).await?.version,
+        Some(_) => call.host.library.get(cx, id, None).await?.version,
         None => saved.version,
     };
-    let (_, language) = call.app.plugins.runtime(&saved.language)?;
+    let (_, language) = call.host.plugins.runtime(&saved.language)?;
     let shelf = Shelf { id: saved.server_id.parse()?, version: newest, name: saved.name.clone(), settled: false };
     Ok((ServerSpec { language, ..saved.spec() }, shelf))
 }
@@ -68,10 +68,10 @@ async fn read(call: &Call, cx: &Cx, id: &ServerId, version: Option<Version>) -> 
 /// The servers of a name by the id that people know them by, each with the instance that was started last.
 async fn candidates(call: &Call, cx: &Cx, name: &str) -> Result<BTreeMap<ServerId, Option<Arc<Server>>>> {
     let mut found = BTreeMap::new();
-    for saved in call.app.library.named(cx, name).await? {
+    for saved in call.host.library.named(cx, name).await? {
         found.extend(saved.server_id.parse().ok().map(|id| (id, None)));
     }
-    for server in call.app.catalog.list() {
+    for server in call.host.catalog.list() {
         let status = server.status();
         let id = status.shelf.map_or_else(|| server.id.clone(), |shelf| shelf.id);
         if status.name.as_deref() == Some(name) || found.contains_key(&id) {

@@ -31,7 +31,7 @@ impl BuiltIn for UpdateServer {
     type Arguments = Arguments;
 
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {
-        let parts = arguments.parts.checked(call.app.settings.code_bytes)?;
+        let parts = arguments.parts.checked(call.host.settings.code_bytes)?;
         let server = target::running(&call, &arguments.server_id).await?;
         let old = server.status().spec;
         let same_packages = parts.code.is_none() && parts.dependencies.is_none();

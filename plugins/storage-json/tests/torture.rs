@@ -83,7 +83,11 @@ async fn write(folder: &Path, writer: u64, seed: u64) {
     if let Some(line) = unacknowledged(&log) {
         save(&*storage, &log, &line, Expected::Any).await;
     }
+    let parent = std::os::unix::process::parent_id();
     for number in 0.. {
+        if std::os::unix::process::parent_id() != parent {
+            return;
+        }
         let id = format!("server-{}", dice.below(SERVERS));
         match dice.below(10) {
             0 => {
@@ -128,19 +132,23 @@ async fn save(storage: &dyn DynStorage, log: &Path, line: &Value, expected: Expe
 /// Reads the whole file, adds a record, writes the whole file in place; sometimes only half of it.
 fn old_program(path: &Path, over: &AtomicBool, mut dice: Dice) -> BTreeSet<String> {
     let mut saved = BTreeSet::new();
-    while !over.load(SeqCst) {
+    for number in 0.. {
+        if over.load(SeqCst) {
+            break;
+        }
         thread::sleep(Duration::from_millis(dice.below(200)));
         let parsed = fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
         let Some(Value::Object(mut servers)) = parsed else { continue };
         thread::sleep(Duration::from_millis(dice.below(10)));
-        let id = format!("old-{}", saved.len());
-        let record = json!({ "name": id, "code": id, "language": "python", "savedAt": "", "serverId": id });
-        servers.insert(id.clone(), record);
+        let id = format!("old-{}", dice.below(20));
+        let code = format!("old {number}");
+        let record = json!({ "name": id, "code": code, "language": "python", "savedAt": "", "serverId": id });
+        servers.insert(id, record);
         let text = serde_json::to_string_pretty(&servers).unwrap();
         let whole = dice.below(8) > 0;
         let length = if whole { text.len() } else { dice.below(text.len() as u64) as usize };
         if fs::write(path, &text.as_bytes()[..length]).is_ok() && whole {
-            saved.insert(id);
+            saved.insert(code);
         }
     }
     saved
@@ -154,8 +162,9 @@ async fn judge(folder: &Path, kills: usize, old_saves: BTreeSet<String>) {
     assert!(damaged.is_empty(), "{damaged:?}");
     let mut codes = BTreeMap::<String, Vec<(String, Version)>>::new();
     let mut graves = BTreeSet::new();
-    for number in 0..SERVERS {
-        let id = format!("server-{number}");
+    let ids =
+        (0..SERVERS).map(|number| format!("server-{number}")).chain((0..20).map(|number| format!("old-{number}")));
+    for id in ids {
         let versions = storage.versions(&cx, &id.parse().unwrap()).await.unwrap_or_default();
         let numbers: Vec<_> = (1..=versions.len() as u64).map(Version).collect();
         assert_eq!(versions, numbers, "`{id}` has gaps");
@@ -194,7 +203,7 @@ async fn judge(folder: &Path, kills: usize, old_saves: BTreeSet<String>) {
     let shown: BTreeSet<_> = view.as_object().unwrap().keys().cloned().collect();
     let listed: BTreeSet<_> = listed.into_iter().map(|s| s.server_id).chain([last().server_id]).collect();
     assert_eq!(shown, listed, "the file does not show what is there");
-    let old_lost = old_saves.difference(&listed).count();
+    let old_lost = old_saves.iter().filter(|code| !codes.contains_key(*code)).count();
     eprintln!(
         "{kills} kills, {saves} saves and {deletes} deletes acknowledged, {refused} refused: none lost, none torn, none \
          twice; of {} saves by the old program {old_lost} are not there",

@@ -1,3 +1,5 @@
+//! The tools of a running server.
+
 use std::{collections::HashMap, sync::OnceLock};
 
 use perennial_sdk::{Error, Result, ToolDefinition};

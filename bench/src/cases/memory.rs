@@ -1,0 +1,65 @@
+use std::{thread::sleep, time::Duration};
+
+use perennial_sdk::{Error, Result};
+
+use super::{Case::Memory, arguments};
+use crate::{
+    client::{Client, Request},
+    echo,
+    peers::Peers,
+    report::{Report, Target},
+};
+
+/// After this long without work the host counts as idle: its threads for blocking work have ended.
+const REST: Duration = Duration::from_millis(2500);
+
+/// MiB that may come and go without anything growing.
+const FLAT: f64 = 0.25;
+
+pub(super) fn run(peers: &Peers, quick: bool, report: &mut Report) -> Result<()> {
+    let host = Client::connect(peers.host())?;
+    sleep(REST);
+    let most = Target::AtMost(8.0);
+    report.judge(Memory, "PSS of the host after `initialize`", pss(host.pid())?, "MiB", most);
+    host.end()?;
+
+    let (mut host, id) = peers.host_with_echo()?;
+    sleep(REST);
+    report.judge(Memory, "with one server", pss(host.pid())?, "MiB", most);
+    for child in children(host.pid())? {
+        report.note(Memory, "PSS of the server's sidecar", pss(child)?, "MiB");
+    }
+    let mut small = Request::through_host(&id, echo::TOOL, &arguments(32));
+    let mut large = Request::through_host(&id, echo::TOOL, &arguments(100_000));
+    let mut call = |count: usize| -> Result<f64> {
+        host.flood(&mut small, count / 2, 64)?;
+        for call in 0..count / 2 {
+            host.round_trip(if call % 20 == 0 { &mut large } else { &mut small })?;
+        }
+        sleep(REST);
+        pss(host.pid())
+    };
+    let after = call(2_000)?;
+    report.judge(Memory, "after 2,000 calls, some of 100 KB", after, "MiB", most);
+    let more = if quick { 2_000 } else { 20_000 };
+    let grown = call(more)? - after;
+    report.judge(Memory, format!("growth through {more} more calls"), grown, "MiB", Target::AtMost(FLAT));
+    Ok(())
+}
+
+/// Proportional set size, in MiB.
+fn pss(process: u32) -> Result<f64> {
+    let rollup = std::fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
+    let kib = rollup.lines().find_map(|line| line.strip_prefix("Pss:")?.split_whitespace().next()?.parse::<f64>().ok());
+    kib.map(|kib| kib / 1024.0).ok_or_else(|| Error::internal("`smaps_rollup` has no `Pss`"))
+}
+
+fn children(parent: u32) -> Result<Vec<u32>> {
+    let all = std::fs::read_dir("/proc")?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let is_child = |process: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        let parent_of_it = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse::<u32>().ok());
+        parent_of_it == Some(parent)
+    };
+    Ok(all.filter(is_child).collect())
+}

@@ -1,0 +1,93 @@
+//! What is measured side by side: the host, and what a client could start without it.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use perennial_sdk::{Error, Result};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{client::Client, echo};
+
+/// A server of the standard library alone: what the host starts when no code is given.
+pub(crate) const PYTHON_SERVER: &str = include_str!("../../plugins/runtime-python/template/echo.py");
+
+/// How the host starts a Python server without dependencies.
+const PYTHON_FLAGS: [&str; 7] = ["-E", "-s", "-B", "-u", "-X", "utf8", "-S"];
+
+/// Where the peers are, and the folders that the host works in.
+pub(crate) struct Peers {
+    host: PathBuf,
+    python: PathBuf,
+    script: PathBuf,
+    folder: TempDir,
+}
+
+impl Peers {
+    /// # Errors
+    /// `unavailable` when there is no Python.
+    pub(crate) fn new(host: PathBuf) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("perennial-bench-").tempdir()?;
+        let script = folder.path().join("server.py");
+        std::fs::write(&script, PYTHON_SERVER)?;
+        // never a shim: the host does not start one either
+        let asked = command("python3").args(["-c", "import os, sys; print(os.path.realpath(sys.executable))"]).output();
+        let asked = asked.map_err(|error| Error::from(error).context("`python3` cannot be started"))?;
+        let python = PathBuf::from(String::from_utf8_lossy(&asked.stdout).trim());
+        if !python.is_file() {
+            return Err(Error::unavailable("`python3` does not tell where it is").hint("put Python on the PATH"));
+        }
+        Ok(Self { host, python, script, folder })
+    }
+
+    /// The host, with folders of its own that stay the same during the run.
+    pub(crate) fn host(&self) -> Command {
+        let mut command = command(&self.host);
+        command.arg("serve").env_clear();
+        for (name, folder) in [("DATA", "data"), ("CACHE", "cache"), ("STATE", "state"), ("RUNTIME", "runtime")] {
+            command.env(format!("PERENNIAL_{name}_DIR"), self.folder.path().join(folder));
+        }
+        command.env("HOME", self.folder.path().join("home")).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command
+    }
+
+    /// As little as the host's binary can do.
+    pub(crate) fn host_version(&self) -> Command {
+        let mut command = command(&self.host);
+        command.arg("--version");
+        command
+    }
+
+    /// The Python server, without the host.
+    pub(crate) fn python(&self) -> Command {
+        let mut command = command(&self.python);
+        command.args(PYTHON_FLAGS).arg(&self.script).env_clear().env("PATH", "/usr/bin:/bin").env("LANG", "C.UTF-8");
+        command
+    }
+
+    /// A host with the echo server as its child; the id of the server.
+    pub(crate) fn host_with_echo(&self) -> Result<(Client, Value)> {
+        let mut client = Client::connect(self.host())?;
+        let echo = [std::env::current_exe()?.display().to_string(), echo::WORD.to_owned()];
+        let code = format!("import os\nos.execv({}, {})\n", json!(echo[0]), json!(echo));
+        let created = client.tool("create-server-from-template", json!({ "language": "python", "code": code }))?;
+        match &created["serverId"] {
+            Value::String(_) => Ok((client, created["serverId"].clone())),
+            _ => Err(Error::internal(format!("the echo server was not created: {created}"))),
+        }
+    }
+}
+
+/// This program as one of its own peers.
+pub(crate) fn ourselves(word: &str) -> Result<Command> {
+    let mut command = command(&std::env::current_exe()?);
+    command.arg(word);
+    Ok(command)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark starts what it measures")]
+pub(crate) fn command(program: impl AsRef<Path>) -> Command {
+    Command::new(program.as_ref())
+}

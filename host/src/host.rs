@@ -1,0 +1,43 @@
+//! What the tools work on.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{catalog::Catalog, config::Config, library::Library, plugins::Plugins};
+
+/// The parts of this program that a tool may touch.
+pub struct Host {
+    /// What the operator set, in the units that the host uses.
+    pub settings: Settings,
+    /// What is installed.
+    pub plugins: Arc<Plugins>,
+    /// The saved servers.
+    pub library: Library,
+    /// The running servers.
+    pub catalog: Arc<Catalog>,
+}
+
+/// What the operator set, in the units that the host uses.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Bytes of the longest line of the protocol.
+    pub line_bytes: usize,
+    /// Bytes of source that one server may have.
+    pub code_bytes: usize,
+    /// How long a call of a tool may take.
+    pub call_timeout: Duration,
+    /// How long a server may take to answer `initialize`.
+    pub start_timeout: Duration,
+}
+
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Self {
+        const MIB: usize = 1024 * 1024;
+        let limits = &config.limits;
+        Self {
+            line_bytes: usize::try_from(limits.line_mb.get()).unwrap_or(usize::MAX).saturating_mul(MIB),
+            code_bytes: usize::try_from(limits.code_mb.get()).unwrap_or(usize::MAX).saturating_mul(MIB),
+            call_timeout: limits.call_timeout_s.duration(),
+            start_timeout: limits.start_timeout_s.duration(),
+        }
+    }
+}

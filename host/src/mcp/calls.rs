@@ -1,0 +1,236 @@
+//! What is asked of a child, and who waits for the answer.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use bytes::Bytes;
+use rmcp::{
+    RoleClient,
+    model::{ErrorData, JsonRpcMessage, RequestId},
+    service::RxJsonRpcMessage,
+};
+use serde_json::{Map, Value, json, value::RawValue};
+use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::{envelope::to_line, outbox::Outbox};
+use crate::supervisor::Ring;
+
+/// The requests that a child owes an answer.
+#[derive(Clone)]
+pub(super) struct Calls(Arc<Shared>);
+
+/// What became of a request that went past rmcp.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// The `result`, as it stood on the line.
+    Result(Bytes),
+    /// The child's own JSON-RPC error.
+    Error(ErrorData),
+    /// It sent something that is no answer.
+    Unusable(String),
+}
+
+/// Takes the `params` of progress notifications.
+pub type ProgressSink = Arc<dyn Fn(Map<String, Value>) + Send + Sync>;
+
+/// A request that waits for its answer; dropped early, it is cancelled at the child.
+pub(super) struct Waiting {
+    id: i64,
+    answer: oneshot::Receiver<Answer>,
+    calls: Calls,
+    answered: bool,
+}
+
+struct Shared {
+    outbox: Outbox,
+    stray: Ring,
+    pending: Mutex<Pending>,
+    tools_changed: Notify,
+    ended: CancellationToken,
+}
+
+#[derive(Default)]
+struct Pending {
+    next: i64,
+    ended: bool,
+    requests: HashMap<i64, Asker>,
+}
+
+pub(super) enum Asker {
+    Rmcp { id: RequestId, method: String },
+    Past { answer: oneshot::Sender<Answer>, progress: Option<ProgressSink> },
+}
+
+impl Calls {
+    /// Wire ids start here: children that invent ids invent small ones.
+    pub(super) const FIRST_ID: i64 = 1 << 40;
+
+    pub(super) fn new(outbox: Outbox, stray: Ring) -> Self {
+        Self(Arc::new(Shared {
+            outbox,
+            stray,
+            pending: Mutex::default(),
+            tools_changed: Notify::new(),
+            ended: CancellationToken::new(),
+        }))
+    }
+
+    pub(super) fn outbox(&self) -> &Outbox {
+        &self.0.outbox
+    }
+
+    /// Sends a request past rmcp. `params` gets the progress token when somebody listens.
+    ///
+    /// # Errors
+    /// When the child's session has ended.
+    pub(super) async fn request(
+        &self,
+        method: &str,
+        mut params: Map<String, Value>,
+        progress: Option<ProgressSink>,
+    ) -> io::Result<Waiting> {
+        let (sender, answer) = oneshot::channel();
+        let listened = progress.is_some();
+        let id = self.ask(Asker::Past { answer: sender, progress }).ok_or(io::ErrorKind::BrokenPipe)?;
+        let waiting = Waiting { id, answer, calls: self.clone(), answered: false };
+        if listened {
+            let meta = params.entry("_meta").or_insert_with(|| json!({}));
+            if let Some(meta) = meta.as_object_mut() {
+                meta.insert("progressToken".into(), id.into());
+            }
+        }
+        #[derive(serde::Serialize)]
+        struct Request<'a> {
+            jsonrpc: &'static str,
+            id: i64,
+            method: &'a str,
+            params: &'a Map<String, Value>,
+        }
+        let line = to_line(&Request { jsonrpc: "2.0", id, method, params: &params })?;
+        self.0.outbox.send(line).await?;
+        Ok(waiting)
+    }
+
+    /// Closes the child's input and fails what still waits.
+    pub(super) fn close(&self) {
+        self.0.outbox.close();
+        self.end();
+    }
+
+    /// Fires when the child closed its output, or takes no input any more.
+    pub(super) fn ended(&self) -> &CancellationToken {
+        &self.0.ended
+    }
+
+    /// Waits for the child to say that its tools changed.
+    pub(super) async fn tools_changed(&self) {
+        self.0.tools_changed.notified().await;
+    }
+
+    pub(super) fn tell_tools_changed(&self) {
+        self.0.tools_changed.notify_one();
+    }
+
+    pub(super) fn ask(&self, asker: Asker) -> Option<i64> {
+        let mut pending = self.pending();
+        if pending.ended {
+            return None;
+        }
+        let id = Self::FIRST_ID + pending.next;
+        pending.next += 1;
+        pending.requests.insert(id, asker);
+        Some(id)
+    }
+
+    pub(super) fn take(&self, id: i64) -> Option<Asker> {
+        self.pending().requests.remove(&id)
+    }
+
+    pub(super) fn forget(&self, rmcp_id: &RequestId) -> Option<i64> {
+        let mut pending = self.pending();
+        let wire = pending.requests.iter().find_map(|(wire, asker)| match asker {
+            Asker::Rmcp { id, .. } if id == rmcp_id => Some(*wire),
+            _ => None,
+        })?;
+        pending.requests.remove(&wire);
+        Some(wire)
+    }
+
+    pub(super) fn progress(&self, params: Option<&RawValue>) {
+        let Some(Ok(params)) = params.map(|raw| serde_json::from_str::<Map<String, Value>>(raw.get())) else { return };
+        let token = params.get("progressToken").and_then(Value::as_i64);
+        let sink = token.and_then(|id| match self.pending().requests.get(&id) {
+            Some(Asker::Past { progress, .. }) => progress.clone(),
+            _ => None,
+        });
+        if let Some(sink) = sink {
+            sink(params);
+        }
+    }
+
+    /// Fails the request whose id a broken line mentions.
+    pub(super) fn fail_mentioned(
+        &self,
+        line: &[u8],
+        why: String,
+        ready: &mut Vec<RxJsonRpcMessage<RoleClient>>,
+    ) -> bool {
+        let mentioned = memchr::memmem::find_iter(line, b"\"id\"").find_map(|at| {
+            let rest = line[at + 4..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+            let rest = rest.strip_prefix(b"\"").unwrap_or(rest);
+            let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let id = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
+            self.take(id)
+        });
+        match mentioned {
+            Some(Asker::Past { answer, .. }) => drop(answer.send(Answer::Unusable(why))),
+            Some(Asker::Rmcp { id, .. }) => {
+                ready.push(JsonRpcMessage::error(ErrorData::internal_error(why, None), Some(id)));
+            }
+            None => return false,
+        }
+        true
+    }
+
+    /// Forgets every asker; each then sees that its answer will not come.
+    pub(super) fn end(&self) {
+        let mut pending = self.pending();
+        pending.ended = true;
+        pending.requests.clear();
+        drop(pending);
+        self.0.ended.cancel();
+    }
+
+    pub(super) fn stray(&self, line: &[u8]) {
+        self.0.stray.push(line);
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.0.pending.lock().expect("no holder panics")
+    }
+}
+
+impl Waiting {
+    /// The answer; none when the session ended first.
+    pub(super) async fn answer(&mut self) -> Option<Answer> {
+        let answer = (&mut self.answer).await.ok();
+        self.answered = true;
+        answer
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if !self.answered && self.calls.take(self.id).is_some() {
+            let line = format!(
+                "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{{\"requestId\":{}}}}}\n",
+                self.id
+            );
+            self.calls.0.outbox.try_send(line.into());
+        }
+    }
+}
