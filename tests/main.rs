@@ -14,6 +14,7 @@ mod cases {
     mod config;
     mod guide;
     mod library;
+    mod node;
     mod processes;
     mod protocol;
     mod python;

@@ -5,6 +5,7 @@
 //! nothing that was interrupted is ever used.
 
 mod lockfile;
+mod npmrc;
 mod output;
 mod placeholders;
 mod registry;

@@ -7,6 +7,8 @@ use std::{
     sync::OnceLock,
 };
 
+use super::npmrc;
+
 /// Variables that every installer understands.
 const COMMON: &[&str] = &[
     "ALL_PROXY",
@@ -85,6 +87,9 @@ impl Registries {
         let mut environment = self.passed(COMMON);
         if registry == "pypi" {
             environment.extend(self.pypi.get_or_init(|| self.pypi()).clone());
+        }
+        if registry == "npm" {
+            environment.extend(npmrc::settings(&self.variables, self.mirrors.get(registry).map(String::as_str)));
         }
         environment
     }
