@@ -11,15 +11,17 @@ use super::placeholders::Placeholders;
 use crate::{blocking::blocking, supervisor::ProcessSpec};
 
 /// Writes the files of a server, and makes its state folder with a temporary one inside.
+///
+/// # Errors
+/// `invalid` for a path that is not plainly below the server's folder.
 pub(super) async fn write(server_dir: &Path, state_dir: &Path, files: &[File]) -> Result<()> {
-    let temporary = state_dir.join("tmp");
-    let server = server_dir.to_path_buf();
+    let (server, temporary, files) = (server_dir.to_path_buf(), state_dir.join("tmp"), placed(server_dir, files)?);
     blocking(move || {
         std::fs::create_dir_all(server)?;
-        Ok(std::fs::create_dir_all(temporary)?)
+        std::fs::create_dir_all(temporary)?;
+        put(&files)
     })
-    .await?;
-    write_files(server_dir, files).await
+    .await
 }
 
 /// Writes files below a folder.
@@ -27,17 +29,20 @@ pub(super) async fn write(server_dir: &Path, state_dir: &Path, files: &[File]) -
 /// # Errors
 /// `invalid` for a path that is not plainly below it.
 pub(super) async fn write_files(folder: &Path, files: &[File]) -> Result<()> {
-    let files: Vec<(PathBuf, String)> =
-        files.iter().map(|file| Ok((below(folder, &file.path)?, file.contents.clone()))).collect::<Result<_>>()?;
-    blocking(move || {
-        for (path, contents) in files {
-            let written = std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))
-                .and_then(|()| std::fs::write(&path, contents));
-            written.map_err(|error| Error::from(error).context(format!("failed to write `{}`", path.display())))?;
-        }
-        Ok(())
+    let files = placed(folder, files)?;
+    blocking(move || put(&files)).await
+}
+
+fn placed(folder: &Path, files: &[File]) -> Result<Vec<(PathBuf, String)>> {
+    files.iter().map(|file| Ok((below(folder, &file.path)?, file.contents.clone()))).collect()
+}
+
+fn put(files: &[(PathBuf, String)]) -> Result<()> {
+    files.iter().try_for_each(|(path, contents)| {
+        let written = std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))
+            .and_then(|()| std::fs::write(path, contents));
+        written.map_err(|error| Error::from(error).context(format!("failed to write `{}`", path.display())))
     })
-    .await
 }
 
 /// Makes the links of a plan in the server's folder; whatever is there already is an error, so that no file of the server
