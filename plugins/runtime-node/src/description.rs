@@ -35,11 +35,14 @@ pub(crate) fn describe(config: &Config) -> Description {
         dependencies: Dependencies::Map([(package.to_string(), range.to_string())].into_iter().collect()),
     };
     let on_sdks = |language: Language| {
-        language
-            .template(sdk(include_str!("../template/sdk.ts"), "@modelcontextprotocol/sdk", "^1"))
-            .template(sdk(include_str!("../template/sdk_2.ts"), "@modelcontextprotocol/server", "^2"))
+        language.template(sdk(include_str!("../template/sdk.ts"), "@modelcontextprotocol/sdk", "^1")).template(sdk(
+            include_str!("../template/sdk_2.ts"),
+            "@modelcontextprotocol/server",
+            "^2",
+        ))
     };
-    let typescript = on_sdks(Language::new("typescript", Template::new(include_str!("../template/echo.ts")))).alias("ts");
+    let typescript =
+        on_sdks(Language::new("typescript", Template::new(include_str!("../template/echo.ts")))).alias("ts");
     let javascript = on_sdks(Language::new("javascript", Template::new(include_str!("../template/echo.js"))))
         .alias("js")
         .alias("node")
@@ -96,7 +99,10 @@ const HINTS: &[(&str, &str)] = &[
         "npm error code ERESOLVE",
         "the packages want versions of each other that do not fit: loosen the versions in `dependencies`",
     ),
-    ("npm error code EINTEGRITY", "the registry gave another file than the lock names: remove the lock and resolve again"),
+    (
+        "npm error code EINTEGRITY",
+        "the registry gave another file than the lock names: remove the lock and resolve again",
+    ),
     ("npm error code EUSAGE", "the lock does not fit the dependencies: remove it, they are then resolved again"),
     ("npm error code E401", "the registry wants you to log in: see npm's `_authToken` in your `.npmrc`"),
     ("npm error code E403", "the registry refuses this package"),

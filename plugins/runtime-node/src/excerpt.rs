@@ -52,10 +52,7 @@ mod tests {
     #[test]
     fn points_at_the_place() {
         let error = at("main.ts", "const a = 1;\nconst é = {;\n", Some(25), "Unexpected token.");
-        assert_eq!(
-            error.to_string(),
-            "`main.ts:2:12`: Unexpected token: \n  2 | const é = {;\n    |            ^"
-        );
+        assert_eq!(error.to_string(), "`main.ts:2:12`: Unexpected token: \n  2 | const é = {;\n    |            ^");
         assert_eq!(at("a.js", "", Some(0), "x").message, "`a.js:1:1`: x");
         assert_eq!(at("a.js", "", None, "x").message, "`a.js`: x");
     }

@@ -30,9 +30,11 @@ pub(crate) fn check(lock: &str) -> Result<()> {
 fn is_pinned(path: &str, package: &Value) -> bool {
     let below = path.starts_with("node_modules/") && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
     let exact = package["version"].as_str().is_some_and(|version| Version::parse(version).is_ok());
-    let hashed = package["integrity"].as_str().is_some_and(|hash| hash.starts_with("sha512-") || hash.starts_with("sha1-"));
+    let hashed =
+        package["integrity"].as_str().is_some_and(|hash| hash.starts_with("sha512-") || hash.starts_with("sha1-"));
     let bundled = package["inBundle"] == true;
-    let elsewhere = package.get("resolved").is_some_and(|from| !from.as_str().is_some_and(|from| from.starts_with(REGISTRY)));
+    let elsewhere =
+        package.get("resolved").is_some_and(|from| !from.as_str().is_some_and(|from| from.starts_with(REGISTRY)));
     below && exact && (hashed || bundled) && !elsewhere && package.get("link").is_none_or(|link| link == false)
 }
 
@@ -52,7 +54,8 @@ mod tests {
         check(&lock("node_modules/@a/b", json!({"version": "1.0.0-rc.1", "integrity": "sha512-x"}))).unwrap();
         check(&lock("node_modules/a/node_modules/b", json!({"version": "1.0.0", "inBundle": true}))).unwrap();
         let resolved = format!("{REGISTRY}a/-/a-1.0.0.tgz");
-        check(&lock("node_modules/a", json!({"version": "1.0.0", "integrity": "sha1-x", "resolved": resolved}))).unwrap();
+        check(&lock("node_modules/a", json!({"version": "1.0.0", "integrity": "sha1-x", "resolved": resolved})))
+            .unwrap();
     }
 
     #[rstest]

@@ -235,7 +235,9 @@ fn prelude(source: &Source) -> String {
     }
     if uses("__filename") || uses("__dirname") {
         text.push_str("import{fileURLToPath as __fileURLToPath}from\"node:url\";");
-        text.push_str("var __filename=__fileURLToPath(import.meta.url),__dirname=__filename.replace(/[\\\\/][^\\\\/]*$/,\"\");");
+        text.push_str(
+            "var __filename=__fileURLToPath(import.meta.url),__dirname=__filename.replace(/[\\\\/][^\\\\/]*$/,\"\");",
+        );
     }
     text
 }

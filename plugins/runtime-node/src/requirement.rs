@@ -101,7 +101,9 @@ fn fault(name: &str, range: &str) -> Option<&'static str> {
         Some("is an alias")
     } else if name.contains(':') || range.contains(':') {
         Some("is a URL or a path")
-    } else if name.starts_with(['.', '/', '~']) || range.contains(['/', '\\']) || !name.starts_with('@') && name.contains('/')
+    } else if name.starts_with(['.', '/', '~'])
+        || range.contains(['/', '\\'])
+        || !name.starts_with('@') && name.contains('/')
     {
         Some("is a path or a repository")
     } else if !is_name(name) {

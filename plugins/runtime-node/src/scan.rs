@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use oxc_ast::ast::{
-    ArrowFunctionExpression, Argument, AwaitExpression, CallExpression, Decorator, ExportAllDeclaration,
+    Argument, ArrowFunctionExpression, AwaitExpression, CallExpression, Decorator, ExportAllDeclaration,
     ExportNamedDeclaration, Expression, ForOfStatement, Function, ImportDeclaration, ImportExpression, StringLiteral,
     TSExportAssignment, TSImportEqualsDeclaration, TSModuleReference, WithClause, WithClauseKeyword,
 };

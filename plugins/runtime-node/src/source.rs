@@ -152,7 +152,11 @@ mod tests {
     #[case::exports("a.js", "exports.a = 1", Format::Common)]
     #[case::neither("a.js", "console.log(1)", Format::Module)]
     #[case::both("a.js", "import fs from 'fs'; const os = require('os')", Format::Module)]
-    #[case::own_require("a.js", "import {createRequire} from 'module'; const require = createRequire('/')", Format::Module)]
+    #[case::own_require(
+        "a.js",
+        "import {createRequire} from 'module'; const require = createRequire('/')",
+        Format::Module
+    )]
     #[case::awaits("a.js", "const os = require('os'); await 1", Format::Module)]
     #[case::awaits_inside("a.js", "const os = require('os'); (async () => { await 1 })()", Format::Common)]
     #[case::loops("a.js", "for await (const a of require('a')) {}", Format::Module)]
