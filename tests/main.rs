@@ -8,6 +8,7 @@
 
 mod cases {
     mod arguments;
+    mod cache;
     mod children;
     mod cli;
     mod clients;
@@ -16,6 +17,7 @@ mod cases {
     mod library;
     mod node;
     mod processes;
+    mod progress;
     mod protocol;
     mod python;
 }

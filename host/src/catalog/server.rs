@@ -248,6 +248,7 @@ impl Server {
             .with_cancel(self.unwanted.subscribe())
             .with_progress(move |step| drop(progress.send_replace(Some(step))));
         let launched = self.launch.start(&cx, &self.workplace(), &spec, self.stray.clone()).await;
+        self.progress.send_replace(None);
         match launched {
             Ok(launched) => {
                 let instance = Arc::new(launched.instance);

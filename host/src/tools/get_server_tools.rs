@@ -3,7 +3,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{BuiltIn, Call, Effect, target};
+use super::{BuiltIn, Call, Effect, patience, target};
 use crate::mcp::{Reply, Said};
 
 pub(super) struct GetServerTools;
@@ -25,7 +25,7 @@ impl BuiltIn for GetServerTools {
 
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {
         let server = target::running(&call, &arguments.server_id).await?;
-        let instance = server.ready().await?;
+        let instance = patience::ready(&call, &server).await?;
         let facts = json!({ "tools": instance.tools().definitions() });
         Ok(Said::new(facts.to_string(), facts).into())
     }

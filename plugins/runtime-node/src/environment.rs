@@ -28,7 +28,8 @@ pub(crate) fn environment(package: String, toolchain: &Toolchain) -> Result<Envi
             LOCAL_LIMIT_S,
         )
     };
-    let install = npm("ci").args(["--prefix", "{env}", "--prefer-offline"]);
+    // at this level it tells every download, which is what there is of progress
+    let install = npm("ci").args(["--prefix", "{env}", "--prefer-offline", "--loglevel=http"]);
     Ok(Environment {
         requirements: package,
         resolve: Resolve { steps: vec![resolve], output: "{work}/package-lock.json".into() },

@@ -39,7 +39,7 @@ fn ready<T>(future: impl Future<Output = T>) -> T {
 
 /// The files of a server, without the maps of their lines.
 fn written(language: &str, code: &str, files: &[(&str, &str)]) -> BTreeMap<String, String> {
-    let plan = plan(&spec(language, code, files), &toolchain(&["node", "npm"])).unwrap();
+    let plan = plan(&spec(language, code, files), &toolchain(&["node", "npm"])).expect("a plan");
     let code = |text: &str| text.split("//# sourceMappingURL").next().unwrap_or_default().trim_end().to_string();
     plan.files.iter().map(|file| (file.path.clone(), code(&file.contents))).collect()
 }
