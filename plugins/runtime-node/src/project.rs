@@ -71,6 +71,11 @@ impl Project {
         &self.outputs[&self.main]
     }
 
+    /// Whether any file is TypeScript, so that lines are mapped.
+    pub(crate) fn is_typed(&self) -> bool {
+        self.sources.values().any(|source| source.dialect.is_typescript())
+    }
+
     /// What a `package.json` among the files depends on.
     pub(crate) fn dependencies(&self) -> impl Iterator<Item = (&str, &str)> {
         let declared = self.package.as_ref().and_then(|package| package["dependencies"].as_object());
