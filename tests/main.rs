@@ -15,6 +15,7 @@ mod cases {
     mod config;
     mod guide;
     mod library;
+    mod node;
     mod processes;
     mod progress;
     mod protocol;

@@ -80,7 +80,8 @@ impl SourceFolder {
 
     /// Calls the files in it by their names alone: where they are says nothing to whoever wrote them.
     pub fn shorten(&self, text: &str) -> String {
-        text.replace(&format!("{}/", self.0.display()), "")
+        let folder = format!("{}/", self.0.display());
+        text.replace(&format!("file://{folder}"), "").replace(&folder, "")
     }
 }
 

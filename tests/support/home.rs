@@ -41,6 +41,7 @@ impl TestHome {
             .env("PATH", std::env::var_os("PATH").unwrap())
             .inherit(&["SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "NODE_EXTRA_CA_CERTS"])
             .inherit(&["PIP_CERT", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"])
+            .inherit(&["NPM_CONFIG_REGISTRY", "npm_config_registry", "npm_config_cafile"])
     }
 
     /// Puts the installed `uv` in front of `PATH`.

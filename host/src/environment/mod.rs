@@ -8,6 +8,7 @@ mod contents;
 mod disk;
 mod lockfile;
 mod marker;
+mod npmrc;
 mod output;
 mod placeholders;
 mod prune;
@@ -146,6 +147,7 @@ impl Environments {
             places.set("env", guard.root())?;
         }
         server::write(server_dir, state_dir, &plan.files).await?;
+        server::link(server_dir, plan, &places).await?;
         if !plan.build.is_empty() {
             let work = self.scratch().await?;
             places.set("work", work.path())?;

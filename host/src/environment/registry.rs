@@ -7,6 +7,8 @@ use std::{
     sync::OnceLock,
 };
 
+use super::npmrc;
+
 /// Variables that every installer understands.
 const COMMON: &[&str] = &[
     "ALL_PROXY",
@@ -85,6 +87,7 @@ impl Registries {
     #[must_use]
     pub fn proxy(mut self, url: &str) -> Self {
         let names = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy", "PIP_PROXY"];
+        let names = names.into_iter().chain(["npm_config_https_proxy", "npm_config_proxy"]);
         self.settled.extend(names.map(|name| (name.to_string(), url.to_string())));
         self
     }
@@ -104,6 +107,9 @@ impl Registries {
         let mut environment = self.passed(COMMON);
         if registry == "pypi" {
             environment.extend(self.pypi.get_or_init(|| self.pypi()).clone());
+        }
+        if registry == "npm" {
+            environment.extend(npmrc::settings(&self.variables, self.mirrors.get(registry).map(String::as_str)));
         }
         environment.extend(self.settled.clone());
         environment
