@@ -130,6 +130,10 @@ pub struct Plan {
     pub environment: Option<Environment>,
     /// The server's files, relative to `{server}`.
     pub files: Vec<File>,
+    /// Links in the server's folder, made after its files: relative path → placeholder path of an existing folder, for
+    /// languages that look for packages beside the code.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<String, String>,
     /// What is done after the files are written and before the server runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub build: Vec<Step>,
@@ -305,6 +309,13 @@ impl Plan {
     #[must_use]
     pub fn file(mut self, path: impl Into<String>, contents: impl Into<String>) -> Self {
         self.files.push(File { path: path.into(), contents: contents.into() });
+        self
+    }
+
+    /// Adds a link in the server's folder.
+    #[must_use]
+    pub fn link(mut self, path: impl Into<String>, target: impl Into<String>) -> Self {
+        self.links.insert(path.into(), target.into());
         self
     }
 }

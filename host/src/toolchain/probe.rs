@@ -38,7 +38,7 @@ pub(super) async fn ask(
         label: format!("probe {}", program.name),
         program: candidate.to_path_buf(),
         args: program.probe.clone(),
-        env: environment,
+        env: with_neighbours(environment, candidate),
         cwd: folder.to_path_buf(),
     };
     let finished = supervisor.run(&Cx::detached(), spec, LIMIT, |_| ()).await?;
@@ -51,6 +51,15 @@ pub(super) async fn ask(
         Ok(facts @ Value::Object(_)) => told(facts),
         _ => read_off(candidate, &format!("{text}\n{}", finished.tail)),
     }
+}
+
+/// A program that is a script, such as npm, finds its interpreter beside it when `PATH` leads nowhere near.
+fn with_neighbours(mut environment: BTreeMap<String, String>, candidate: &Path) -> BTreeMap<String, String> {
+    if let Some(folder) = candidate.parent().and_then(Path::to_str) {
+        let path = environment.entry("PATH".into()).or_default();
+        *path = if path.is_empty() { folder.to_string() } else { format!("{path}:{folder}") };
+    }
+    environment
 }
 
 /// The numbers of a version: `3.12.1` and `v3.12.1-beta` are both 3, 12, 1.
