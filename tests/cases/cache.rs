@@ -178,7 +178,7 @@ fn what_was_warmed_is_there() {
     let stderr = String::from_utf8_lossy(&first.stderr).into_owned();
     assert!(stderr.contains("python: downloading numpy (16.1MiB), one of 8 packages"), "{stderr}");
     assert!(stdout(&first).contains("prepared in"), "{first:?}");
-    let again = home.run(&["warm"]);
+    let again = home.run(&["warm", "python"]);
     assert!(again.status.success() && !stdout(&again).contains("prepared in"), "{again:?}");
     assert_eq!(home.steps("install"), 1);
     assert_eq!(home.run(&["warm", "cobol"]).status.code(), Some(1));
