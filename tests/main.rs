@@ -9,6 +9,7 @@
 mod cases {
     mod arguments;
     mod cache;
+    mod changes;
     mod children;
     mod cli;
     mod clients;

@@ -1,6 +1,9 @@
 //! Servers that models write: each is wrong in one way, and none of them harms the host, its siblings or the answer.
 
-use std::fs;
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -172,11 +175,25 @@ fn endless_output_keeps_the_host_small_and_its_siblings_served(#[case] mode: &st
     begin_echo(&mut host, &id, message);
     for _ in 0..50 {
         assert_eq!(host.execute(&sibling, "echo", json!({"message": "fine"})).ok().text(), "fine");
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        thread::sleep(Duration::from_millis(10));
     }
-    let status = fs::read_to_string(format!("/proc/{}/status", host.pid())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim().trim_end_matches(" kB");
-    assert!(peak.parse::<u64>().unwrap() < 100 * 1024, "{peak} KiB at the peak");
+    assert_stayed_small(&host);
+    host.call("delete-server", json!({"serverId": id})).ok();
+}
+
+#[test]
+fn a_child_that_asks_and_never_reads_keeps_the_host_small_and_its_siblings_served() {
+    let home = TestHome::new();
+    let mut host = home.start();
+    let sibling = host.create_python(echo_server());
+    let id = host.create_python(&misbehaving_server("ping_flood"));
+    begin_echo(&mut host, &id, "flood");
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(2) {
+        assert_eq!(host.execute(&sibling, "echo", json!({"message": "fine"})).ok().text(), "fine");
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_stayed_small(&host);
     host.call("delete-server", json!({"serverId": id})).ok();
 }
 
@@ -261,6 +278,12 @@ fn sixty_four_calls_at_once_are_all_answered() {
     for (text, call) in calls {
         assert_eq!(host.reply(&call).ok().text(), text);
     }
+}
+
+fn assert_stayed_small(host: &TestHost) {
+    let status = fs::read_to_string(format!("/proc/{}/status", host.pid())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim().trim_end_matches(" kB");
+    assert!(peak.parse::<u64>().unwrap() < 100 * 1024, "{peak} KiB at the peak");
 }
 
 fn begin_echo(host: &mut TestHost, server: &str, message: &str) -> Value {

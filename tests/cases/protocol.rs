@@ -1,6 +1,6 @@
 //! The wire to the client: both protocol eras, and what a client may get wrong.
 
-use std::fs;
+use std::{fs, io::Write, process::Stdio, thread, time::Duration};
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -142,6 +142,51 @@ fn a_notification_as_the_first_message_is_survived() {
     assert!(host.request("initialize", initialize("2025-11-25"))["result"].is_object());
     host.notify("notifications/initialized", json!({}));
     assert_alive(&mut host);
+}
+
+#[rstest]
+#[case::ping("ping", json!({}))]
+#[case::discover("server/discover", modern(json!({})))]
+fn a_handshake_may_come_after_a_look_and_a_cancellation(#[case] method: &str, #[case] params: Value) {
+    let home = TestHome::new();
+    let mut host = home.spawn();
+    let first = host.request(method, params);
+    assert!(first["result"].is_object(), "{first}");
+    host.notify("notifications/cancelled", json!({"requestId": 3}));
+    let answer = host.request("initialize", initialize("2025-11-25"));
+    assert_eq!(answer["result"]["protocolVersion"], "2025-11-25", "{answer}");
+    host.notify("notifications/initialized", json!({}));
+    assert_alive(&mut host);
+}
+
+#[test]
+fn a_large_answer_outlives_the_end_of_stdin_and_a_late_reader() {
+    let home = TestHome::new();
+    let mut host = home.start();
+    let code = misbehaving_server("large");
+    let id = host.create_python(&code);
+    host.call("save-server", json!({"serverId": id, "name": "large"})).ok();
+    host.close();
+
+    let mut command = home.command(&["serve"]);
+    let mut host = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let params = json!({
+        "name": "execute-tool", "arguments": {"serverId": id, "toolName": "echo", "args": {"message": "2"}}
+    });
+    let requests = [
+        json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": initialize("2025-11-25")}),
+        json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+        json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params}),
+    ];
+    let mut stdin = host.stdin.take().unwrap();
+    requests.iter().for_each(|request| writeln!(stdin, "{request}").unwrap());
+    drop(stdin);
+    thread::sleep(Duration::from_millis(300));
+    let told = host.wait_with_output().unwrap().stdout;
+    let last = told.strip_suffix(b"\n").and_then(|told| told.rsplit(|byte| *byte == b'\n').next()).unwrap();
+    let answer: Value = serde_json::from_slice(last).unwrap();
+    assert_eq!(answer["id"], 2, "{answer:.300}");
+    assert_eq!(answer["result"]["content"][0]["text"].as_str().map(str::len), Some(2 << 20), "{answer:.300}");
 }
 
 #[rstest]
