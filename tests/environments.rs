@@ -59,7 +59,9 @@ impl World {
         let description = shell();
         let toolchain = self.toolchains().find("shell", &description).await?;
         let server = self.path("server");
-        self.environments.prepare(cx, "shell", &description, &toolchain, plan, lock, &server, &self.path("state")).await
+        self.environments
+            .prepare(cx, "shell", &description, &toolchain, None, plan, lock, &server, &self.path("state"))
+            .await
     }
 
     async fn run(&self, prepared: &Prepared) -> Finished {
@@ -256,7 +258,7 @@ async fn python_answers_and_gets_a_package_by_pip() {
         let plan = runtime.plan(&Cx::detached(), &spec, &toolchain).unwrap();
         let (server, state) = (world.path("server"), world.path("state"));
         let cx = Cx::detached();
-        world.environments.prepare(&cx, "python", &description, &toolchain, &plan, None, &server, &state).await
+        world.environments.prepare(&cx, "python", &description, &toolchain, None, &plan, None, &server, &state).await
     };
 
     let template = prepare(&description.languages[0].templates[0].code, &[]).await.unwrap();

@@ -78,7 +78,14 @@ impl Launch {
     /// Everything that a model needs to repair its code: `data.log` holds what the installer or the server printed.
     pub async fn start(&self, cx: &Cx, place: &Workplace, spec: &ServerSpec, stray: Ring) -> Result<Launched> {
         let (runtime, _) = self.plugins.runtime(&spec.language)?;
-        let toolchain = self.toolchains.find(&runtime.name, &runtime.description).await?;
+        let (toolchain, missing) = match self.toolchains.find(&runtime.name, &runtime.description).await {
+            Ok(toolchain) => (toolchain, None),
+            // what is built may need no program any more
+            Err(missing) => match self.toolchains.last_found(&runtime.name).await {
+                Some(toolchain) => (Arc::new(toolchain), Some(missing)),
+                None => return Err(missing),
+            },
+        };
         let plan = {
             let (cx, runtime, spec, toolchain) = (cx.clone(), runtime.clone(), spec.clone(), toolchain.clone());
             tokio::task::spawn_blocking(move || runtime.runtime.plan(&cx, &spec, &toolchain))
@@ -94,6 +101,7 @@ impl Launch {
                 &runtime.name,
                 &runtime.description,
                 &toolchain,
+                missing.as_ref(),
                 &plan,
                 spec.lock.as_deref(),
                 source.path(),
