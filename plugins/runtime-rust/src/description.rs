@@ -37,7 +37,7 @@ pub(crate) fn describe(config: &Config) -> Description {
 
 /// What the compiler ends with, whatever it found.
 const NOISE: &[&str] =
-    &["error: aborting due to", "Some errors have detailed explanations", "For more information about this error"];
+    &["error: aborting due to", "Some errors have detailed explanations", "For more information about "];
 
 /// Shown when the text on the left is found in the output of a server, the compiler or cargo; the first one found counts.
 const HINTS: &[(&str, &str)] = &[

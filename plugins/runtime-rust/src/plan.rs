@@ -5,8 +5,8 @@ use crate::{Config, dependency, environment, imports, kit, layout, lock, manifes
 /// Crates that servers use without declaring them.
 const OFTEN_FORGOTTEN: &[&str] = &["anyhow", "rmcp", "schemars", "serde", "serde_json", "tokio"];
 
-/// Those of them that nobody needs to be told about: servers that speak JSON-RPC by themselves need both.
-const EXPECTED: &[&str] = &["serde", "serde_json"];
+/// Those of them that an author should know of; the others come with whatever a server is written with.
+const NOTED: &[&str] = &["rmcp", "tokio"];
 
 /// What to do so that the server runs.
 pub(crate) fn plan(config: &Config, spec: &ServerSpec, toolchain: &Toolchain) -> Result<Plan> {
@@ -51,16 +51,12 @@ fn complete(needed: &mut dependency::Dependencies, spec: &ServerSpec, notes: &mu
             && let Some(dependency) = kit::undeclared(name)
         {
             needed.insert(name.to_string(), dependency);
-            if !EXPECTED.contains(name) {
+            if NOTED.contains(name) {
                 notes.push(format!("`{name}` was added to the dependencies, since the code uses it"));
             }
         }
     }
-    let transport = "transport-io";
-    if let Some(sdk) = needed.get_mut("rmcp")
-        && sources.iter().any(|code| code.contains("stdio"))
-        && sdk.features.insert(transport.into())
-    {
-        notes.push(format!("the feature `{transport}` of `rmcp` was switched on, since the code uses stdio"));
+    if let Some(sdk) = needed.get_mut("rmcp") {
+        sdk.features.insert("transport-io".into());
     }
 }
