@@ -17,5 +17,6 @@ mod cases {
     mod processes;
     mod protocol;
     mod python;
+    mod rust;
 }
 mod support;

@@ -239,7 +239,10 @@ impl Server {
             let again = matches!(status.phase, Phase::Restarting);
             (status.spec.clone(), status.restart.wait(Instant::now()), again)
         };
-        tokio::time::sleep(wait).await;
+        // a sleep of nothing still takes the timer's whole millisecond
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
         let progress = self.progress.clone();
         let cx = Cx::detached()
             .with_cancel(self.unwanted.subscribe())

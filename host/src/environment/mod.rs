@@ -130,7 +130,9 @@ impl Environments {
             let (guard, environment) = self.kept(&job, plan, lock.as_deref()).await?;
             (ready, kept) = (environment, Some(guard));
         }
-        if ready.guard.is_none() && (!plan.keep || runs_in_environment(plan)) {
+        if plan.keep && !runs_in_environment(plan) {
+            ready.guard = None;
+        } else if ready.guard.is_none() {
             ready = self.environment(&job, plan, lock.as_deref()).await?;
         }
         let mut places = Placeholders::new(toolchain)?;

@@ -17,10 +17,16 @@ pub(super) async fn make_state(state_dir: &Path) -> Result<()> {
 }
 
 /// Writes the files of a server.
+///
+/// # Errors
+/// `invalid` for a path that is not plainly below the server's folder.
 pub(super) async fn write(server_dir: &Path, files: &[File]) -> Result<()> {
-    let server = server_dir.to_path_buf();
-    blocking(move || Ok(std::fs::create_dir_all(server)?)).await?;
-    write_files(server_dir, files).await
+    let (server, files) = (server_dir.to_path_buf(), placed(server_dir, files)?);
+    blocking(move || {
+        std::fs::create_dir_all(server)?;
+        put(&files)
+    })
+    .await
 }
 
 /// Writes files below a folder.
@@ -28,17 +34,20 @@ pub(super) async fn write(server_dir: &Path, files: &[File]) -> Result<()> {
 /// # Errors
 /// `invalid` for a path that is not plainly below it.
 pub(super) async fn write_files(folder: &Path, files: &[File]) -> Result<()> {
-    let files: Vec<(PathBuf, String)> =
-        files.iter().map(|file| Ok((below(folder, &file.path)?, file.contents.clone()))).collect::<Result<_>>()?;
-    blocking(move || {
-        for (path, contents) in files {
-            let written = std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))
-                .and_then(|()| std::fs::write(&path, contents));
-            written.map_err(|error| Error::from(error).context(format!("failed to write `{}`", path.display())))?;
-        }
-        Ok(())
+    let files = placed(folder, files)?;
+    blocking(move || put(&files)).await
+}
+
+fn placed(folder: &Path, files: &[File]) -> Result<Vec<(PathBuf, String)>> {
+    files.iter().map(|file| Ok((below(folder, &file.path)?, file.contents.clone()))).collect()
+}
+
+fn put(files: &[(PathBuf, String)]) -> Result<()> {
+    files.iter().try_for_each(|(path, contents)| {
+        let written = std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))
+            .and_then(|()| std::fs::write(path, contents));
+        written.map_err(|error| Error::from(error).context(format!("failed to write `{}`", path.display())))
     })
-    .await
 }
 
 /// The command of a server: its own home and temporary folder, a universal locale, and nothing of the host's environment

@@ -60,6 +60,10 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 self.scanned = 0;
                 return Ok((!rest.is_empty()).then_some(Line::Broken(rest)));
             }
+            if self.buffer.is_empty() {
+                // what one long line took is not kept for the short ones that follow
+                self.buffer = BytesMut::new();
+            }
             self.buffer.reserve(READ_SIZE);
             self.ended = self.reader.read_buf(&mut self.buffer).await? == 0;
         }

@@ -56,7 +56,13 @@ fn without_recorder(mut plan: Plan) -> Plan {
 fn requirements(plan: &Plan) -> Vec<String> {
     let text = plan.environment.as_ref().map(|environment| environment.requirements.as_str()).unwrap_or_default();
     let table: toml::Table = text.parse().unwrap();
-    table.get("dependencies").and_then(toml::Value::as_table).into_iter().flatten().map(|(name, _)| name.clone()).collect()
+    table
+        .get("dependencies")
+        .and_then(toml::Value::as_table)
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.clone())
+        .collect()
 }
 
 #[test]

@@ -14,6 +14,9 @@ use perennial_sdk::prelude::*;
 pub use self::folder::Folder;
 use self::view::View;
 
+/// What the newest versions are, for the next life of a host; it may be lost.
+const INDEX: &str = "index.json";
+
 /// The plugin's part of the configuration.
 #[derive(Debug, Default, Deserialize)]
 #[serde(crate = "perennial_sdk::serde", deny_unknown_fields, default)]
@@ -41,7 +44,7 @@ impl Plugin for JsonStorage {
                 .hint("give a file, such as `saved_servers.json` in a folder of its own"));
         }
         let folder = Folder::new(path.with_extension("d"));
-        let library = Arc::new(ObjectLibrary::new(folder).with_index("index.json"));
+        let library = Arc::new(ObjectLibrary::new(folder).with_index(INDEX));
         Ok(Self { view: View::new(library.clone(), path.clone()), library, path })
     }
 

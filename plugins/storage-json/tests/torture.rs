@@ -11,6 +11,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
     io::Write,
+    os::unix::process::parent_id,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -29,7 +30,8 @@ use perennial_storage_json::JsonStorage;
 use tokio::runtime::{Builder, Runtime};
 
 const WRITERS: u64 = 3;
-const SERVERS: u64 = 6;
+/// How many saves there are to one server, roughly.
+const VERSIONS: u64 = 40;
 
 /// What a run needs to do before it is killed often enough, by default.
 const SAVES: usize = 200;
@@ -38,10 +40,11 @@ const SAVES: usize = 200;
 fn acknowledged_saves_outlive_their_writers() {
     if let Ok(folder) = env::var("PERENNIAL_TORTURE_FOLDER") {
         let number = |name: &str| env::var(name).unwrap().parse().unwrap();
-        return runtime().block_on(write(&PathBuf::from(folder), number("WRITER"), number("SEED")));
+        return runtime().block_on(write(&PathBuf::from(folder), number("WRITER"), number("SERVERS"), number("SEED")));
     }
     let setting = |name: &str| env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let saves = setting("PERENNIAL_TORTURE_SAVES").map_or(SAVES, |saves| saves as usize);
+    let servers = saves as u64 / VERSIONS + 1;
     let seed = setting("PERENNIAL_TORTURE_SEED").unwrap_or_else(|| u64::from(std::process::id()) ^ now());
     eprintln!("PERENNIAL_TORTURE_SEED={seed}");
     let folder = tempfile::tempdir().unwrap();
@@ -51,7 +54,7 @@ fn acknowledged_saves_outlive_their_writers() {
         let (path, over, dice) = (folder.path().join("data/saved_servers.json"), over.clone(), Dice(dice.roll() | 1));
         thread::spawn(move || old_program(&path, &over, dice))
     };
-    let mut writers: Vec<_> = (0..WRITERS).map(|writer| spawn(folder.path(), writer, dice.roll())).collect();
+    let mut writers: Vec<_> = (0..WRITERS).map(|writer| spawn(folder.path(), writer, servers, dice.roll())).collect();
     let (began, mut kills) = (Instant::now(), 0);
     while acknowledged(folder.path()).len() < saves {
         thread::sleep(Duration::from_millis(20 + dice.below(200)));
@@ -63,7 +66,7 @@ fn acknowledged_saves_outlive_their_writers() {
         child.kill().unwrap();
         child.wait().unwrap();
         kills += 1;
-        *child = spawn(folder.path(), victim, dice.roll());
+        *child = spawn(folder.path(), victim, servers, dice.roll());
         assert!(began.elapsed() < Duration::from_secs(3600), "it does not get on");
     }
     for mut writer in writers {
@@ -72,23 +75,22 @@ fn acknowledged_saves_outlive_their_writers() {
     }
     over.store(true, SeqCst);
     let old_saves = old_program.join().unwrap();
-    runtime().block_on(judge(folder.path(), kills, old_saves));
+    runtime().block_on(judge(folder.path(), servers, kills, old_saves));
 }
 
 /// Saves until it is killed; first of all what its predecessor did not see acknowledged.
-async fn write(folder: &Path, writer: u64, seed: u64) {
+async fn write(folder: &Path, writer: u64, servers: u64, seed: u64) {
     let (storage, _opened) = open(folder).await;
     let (cx, mut dice) = (Cx::detached(), Dice(seed | 1));
     let log = folder.join(format!("log-{writer}"));
     if let Some(line) = unacknowledged(&log) {
         save(&*storage, &log, &line, Expected::Any).await;
     }
-    let parent = std::os::unix::process::parent_id();
     for number in 0.. {
-        if std::os::unix::process::parent_id() != parent {
+        if parent_id().to_string() != env::var("PARENT").unwrap() {
             return;
         }
-        let id = format!("server-{}", dice.below(SERVERS));
+        let id = format!("server-{}", dice.below(servers));
         match dice.below(10) {
             0 => {
                 storage.list(&cx, &Page::default()).await.unwrap();
@@ -98,7 +100,7 @@ async fn write(folder: &Path, writer: u64, seed: u64) {
                 Err(error) => assert_eq!(error.code, ErrorCode::NotFound, "{error}"),
             },
             _ => {
-                let token = format!("{writer}.{seed}.{number}.{}", "x".repeat(dice.below(20_000) as usize));
+                let token = format!("{writer}.{seed}.{number}.{}", dice.below(20_000));
                 let line = json!({ "try": id, "token": token, "put": PutId::random() });
                 note(&log, &line);
                 let newest = storage.versions(&cx, &id.parse().unwrap()).await.ok().and_then(|all| all.last().copied());
@@ -113,7 +115,7 @@ async fn save(storage: &dyn DynStorage, log: &Path, line: &Value, expected: Expe
     let token = line["token"].as_str().unwrap();
     let record = SavedServer {
         name: "torture".into(),
-        code: token.into(),
+        code: code(token),
         language: "python".into(),
         saved_at: "2024-01-15T10:30:00.000Z".into(),
         server_id: line["try"].as_str().unwrap().into(),
@@ -154,7 +156,7 @@ fn old_program(path: &Path, over: &AtomicBool, mut dice: Dice) -> BTreeSet<Strin
     saved
 }
 
-async fn judge(folder: &Path, kills: usize, old_saves: BTreeSet<String>) {
+async fn judge(folder: &Path, servers: u64, kills: usize, old_saves: BTreeSet<String>) {
     let (storage, opened) = open(folder).await;
     let cx = Cx::detached();
     let listed = storage.list(&cx, &Page { cursor: None, limit: 1_000_000 }).await.unwrap().items;
@@ -163,7 +165,7 @@ async fn judge(folder: &Path, kills: usize, old_saves: BTreeSet<String>) {
     let mut codes = BTreeMap::<String, Vec<(String, Version)>>::new();
     let mut graves = BTreeSet::new();
     let ids =
-        (0..SERVERS).map(|number| format!("server-{number}")).chain((0..20).map(|number| format!("old-{number}")));
+        (0..servers).map(|number| format!("server-{number}")).chain((0..20).map(|number| format!("old-{number}")));
     for id in ids {
         let versions = storage.versions(&cx, &id.parse().unwrap()).await.unwrap_or_default();
         let numbers: Vec<_> = (1..=versions.len() as u64).map(Version).collect();
@@ -185,16 +187,16 @@ async fn judge(folder: &Path, kills: usize, old_saves: BTreeSet<String>) {
     let (mut saves, mut deletes, mut refused) = (0, 0, 0);
     for line in &lines {
         let version = || serde_json::from_value::<Version>(line["version"].clone()).unwrap();
-        let token = line["token"].as_str().unwrap_or_default();
+        let token = code(line["token"].as_str().unwrap_or_default());
         if let Some(id) = line["saved"].as_str() {
             saves += 1;
-            assert_eq!(codes.get(token), Some(&vec![(id.to_owned(), version())]), "an acknowledged save is not there");
+            assert_eq!(codes.get(&token), Some(&vec![(id.to_owned(), version())]), "an acknowledged save is not there");
         } else if let Some(id) = line["deleted"].as_str() {
             deletes += 1;
             assert!(graves.contains(&(id.to_owned(), version())), "an acknowledged delete is not there");
         } else if line["refused"].is_string() {
             refused += 1;
-            assert!(!codes.contains_key(token), "a refused save is there");
+            assert!(!codes.contains_key(&token), "a refused save is there");
         }
     }
     storage.put(&cx, &last(), Expected::Any, &PutId::random()).await.unwrap();
@@ -211,6 +213,12 @@ async fn judge(folder: &Path, kills: usize, old_saves: BTreeSet<String>) {
     );
 }
 
+/// A token with as many bytes behind it as it ends in.
+fn code(token: &str) -> String {
+    let length = token.rsplit('.').next().and_then(|length| length.parse().ok()).unwrap_or_default();
+    format!("{token} {}", "x".repeat(length))
+}
+
 fn last() -> SavedServer {
     SavedServer { server_id: "server-last".into(), ..SavedServer::default() }
 }
@@ -220,11 +228,13 @@ async fn open(folder: &Path) -> (Arc<dyn DynStorage>, Opened) {
     (opened.storage.clone().unwrap(), opened)
 }
 
-fn spawn(folder: &Path, writer: u64, seed: u64) -> Child {
+fn spawn(folder: &Path, writer: u64, servers: u64, seed: u64) -> Child {
     Command::new(env::current_exe().unwrap())
         .args(["--exact", "acknowledged_saves_outlive_their_writers"])
         .env("PERENNIAL_TORTURE_FOLDER", folder)
         .env("WRITER", writer.to_string())
+        .env("SERVERS", servers.to_string())
+        .env("PARENT", std::process::id().to_string())
         .env("SEED", seed.to_string())
         .stdout(Stdio::null())
         .spawn()
@@ -235,15 +245,15 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// One line in one write: a process that is killed leaves all of it or nothing.
+/// A kill can cut a line short: each starts anew, and what was cut was not acknowledged.
 fn note(log: &Path, line: &Value) {
     let mut file = fs::File::options().append(true).create(true).open(log).unwrap();
-    file.write_all(format!("{line}\n").as_bytes()).unwrap();
+    file.write_all(format!("\n{line}\n").as_bytes()).unwrap();
 }
 
 fn lines(log: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(log).unwrap_or_default();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let text = fs::read(log).unwrap_or_default();
+    text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
 }
 
 fn unacknowledged(log: &Path) -> Option<Value> {

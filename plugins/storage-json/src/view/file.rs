@@ -31,7 +31,8 @@ pub(super) struct Stamp {
     device: u64,
     inode: u64,
     pub(super) size: u64,
-    pub(super) modified: SystemTime,
+    /// When it was last written, renamed or given to somebody: unlike the time of modification nobody can set it.
+    pub(super) changed: SystemTime,
 }
 
 /// The file as it was read, still open: somebody else may be writing it.
@@ -159,15 +160,19 @@ impl Content {
 impl Stamp {
     fn of(meta: &fs::Metadata) -> io::Result<Self> {
         #[cfg(unix)]
-        let (device, inode) = (std::os::unix::fs::MetadataExt::dev(meta), std::os::unix::fs::MetadataExt::ino(meta));
+        {
+            use std::os::unix::fs::MetadataExt;
+            let since = Duration::new(meta.ctime().try_into().unwrap_or(0), meta.ctime_nsec() as u32);
+            let changed = SystemTime::UNIX_EPOCH + since;
+            Ok(Self { device: meta.dev(), inode: meta.ino(), size: meta.len(), changed })
+        }
         #[cfg(not(unix))]
-        let (device, inode) = (0, 0);
-        Ok(Self { device, inode, size: meta.len(), modified: meta.modified()? })
+        Ok(Self { device: 0, inode: 0, size: meta.len(), changed: meta.modified()? })
     }
 
     /// Whether a further change must show in the stamp: clocks of files tick in milliseconds.
     pub(super) fn is_settled(&self) -> bool {
-        SystemTime::now().duration_since(self.modified).is_ok_and(|age| age > Duration::from_secs(1))
+        SystemTime::now().duration_since(self.changed).is_ok_and(|age| age > Duration::from_secs(1))
     }
 }
 

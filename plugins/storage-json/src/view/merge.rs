@@ -50,7 +50,7 @@ pub(super) struct Merge<'a> {
     pub(super) library: &'a ObjectLibrary<Folder>,
     pub(super) known: &'a Known,
     /// When the file was written.
-    pub(super) modified: SystemTime,
+    pub(super) changed: SystemTime,
     /// Whether a vanished record may mean that somebody deleted it.
     pub(super) deletes: bool,
 }
@@ -172,7 +172,7 @@ impl Merge<'_> {
                 continue;
             }
             let behind = self.known.stamp.is_none() || before.is_some_and(|before| before <= version);
-            let overlaps = newest.and_then(|n| n.modified).is_none_or(|newest| self.modified < newest + OVERLAP);
+            let overlaps = newest.and_then(|n| n.modified).is_none_or(|newest| self.changed < newest + OVERLAP);
             if behind || overlaps {
                 return Ok((stands(version, true), false));
             }

@@ -51,11 +51,12 @@ pub(crate) struct View {
     known_path: PathBuf,
     /// The file as this process last saw it.
     seen: Mutex<Option<Known>>,
-    one_at_a_time: tokio::sync::Mutex<()>,
+    one_at_a_time: Arc<tokio::sync::Mutex<()>>,
     /// Counts changes of the library; `written` is how many of them the file has.
     changes: AtomicU64,
     written: AtomicU64,
     scheduled: AtomicBool,
+    looked: AtomicBool,
     complaint: Mutex<Option<String>>,
 }
 
@@ -71,15 +72,16 @@ impl View {
     pub(crate) fn new(library: Arc<ObjectLibrary<Folder>>, path: PathBuf) -> Arc<Self> {
         let known_path = library.objects().root().join("view.json");
         Arc::new(Self {
-            lending: ObjectLibrary::new(library.objects().lending()),
+            lending: ObjectLibrary::new(library.objects().lending()).with_index(crate::INDEX),
             library,
             file: Arc::new(ViewFile::new(path)),
             known_path,
             seen: Mutex::default(),
-            one_at_a_time: tokio::sync::Mutex::default(),
+            one_at_a_time: Arc::default(),
             changes: AtomicU64::new(0),
             written: AtomicU64::new(0),
             scheduled: AtomicBool::new(false),
+            looked: AtomicBool::new(false),
             complaint: Mutex::default(),
         })
     }
@@ -131,16 +133,21 @@ impl View {
         all
     }
 
-    async fn changed(&self) -> Result<bool> {
-        let (file, known_path) = (self.file.clone(), self.known_path.clone());
-        let seen = self.known(|known| known.map(|known| known.stamp));
-        let (stamp, loaded) = blocking(move || {
-            let loaded = if seen.is_none() { Known::load(&known_path) } else { None };
-            Ok((file.stamp()?, loaded))
+    /// Whether the file is not what it was when this process last saw it.
+    async fn changed(self: &Arc<Self>) -> Result<bool> {
+        let (view, first) = (self.clone(), self.known(|known| known.is_none()));
+        let (stamp, began) = blocking(move || {
+            let known = if first { Known::load(&view.known_path) } else { None };
+            let began = known.is_some() || first && view.library.objects().root().is_dir();
+            if let Some(known) = known {
+                *view.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+            }
+            Ok((view.file.stamp()?, began))
         })
         .await?;
-        if let Some(loaded) = loaded {
-            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
+        // A host that was killed may have saved what it did not come to write into the file.
+        if began && !self.looked.swap(true, SeqCst) {
+            self.schedule(SOON);
         }
         Ok(self.library.objects().owes()
             || self.known(|known| known.map_or(stamp.is_some(), |known| known.stamp != stamp)))
@@ -149,15 +156,14 @@ impl View {
     /// Compares the file with the library, both ways. It runs where it may block, and to its end even when the caller
     /// gives up. With `change`, nothing is to be done when the file has that already.
     async fn sync(self: &Arc<Self>, writing: Writing, change: Option<u64>) -> Result<()> {
+        let turn = self.one_at_a_time.clone().lock_owned().await;
+        if change.is_some_and(|change| self.written.load(SeqCst) >= change) {
+            return Ok(());
+        }
         let (view, runtime) = (self.clone(), tokio::runtime::Handle::current());
         blocking(move || {
-            runtime.block_on(async {
-                let _turn = view.one_at_a_time.lock().await;
-                if change.is_some_and(|change| view.written.load(SeqCst) >= change) {
-                    return Ok(());
-                }
-                view.sync_in_turn(writing).await
-            })
+            let _turn = turn;
+            runtime.block_on(view.sync_in_turn(writing))
         })
         .await
     }
@@ -183,7 +189,7 @@ impl View {
                 let merge = Merge {
                     library: &self.lending,
                     known: &known,
-                    modified: stamp.map_or(SystemTime::UNIX_EPOCH, |stamp| stamp.modified),
+                    changed: stamp.map_or(SystemTime::UNIX_EPOCH, |stamp| stamp.changed),
                     deletes: !late && !blank && scan.problem.is_none(),
                 };
                 let merged = merge.run(&scan).await?;
@@ -199,8 +205,7 @@ impl View {
             stale |= late || !render::is_current(&newest, &entries);
             let small = bytes.len() as u64 <= SMALL && newest.len() <= 500;
             if !stale || !(small || writing == Writing::Now) {
-                let now = Known { stamp, sha256, entries };
-                self.remember(now);
+                self.remember(Known { stamp, sha256, entries });
                 if stale {
                     self.changes.fetch_max(self.written.load(SeqCst) + 1, SeqCst);
                 } else {
