@@ -127,17 +127,38 @@ fn requirements_that_are_more_than_requirements_are_refused(#[case] dependencies
 fn an_error_of_the_compiler_is_enough_to_repair_the_code() {
     let code = "mod tools;\n\nfn main() {\n    let unused = 1;\n    let sum: u8 = tools::sum(1, \"2\");\n}\n";
     let files = json!({"tools.rs": "pub fn sum(a: u8, b: u8) -> u8 {\n    a + b\n}\n"});
-    insta::assert_snapshot!(failure(json!({"language": "rust", "code": code, "files": files})), @"");
+    insta::assert_snapshot!(failure(json!({"language": "rust", "code": code, "files": files})), @r#"
+    failed to create the server: the compiler exited with code 1 while compiling the server
+
+    --- what it wrote to standard error ---
+    error[E0308]: mismatched types
+     --> main.rs:5:33
+      |
+    5 |     let sum: u8 = tools::sum(1, "2");
+      |                   ----------    ^^^ expected `u8`, found `&str`
+      |                   |
+      |                   arguments to this function are incorrect
+      |
+    note: function defined here
+     --> tools.rs:1:8
+      |
+    1 | pub fn sum(a: u8, b: u8) -> u8 {
+      |        ^^^        -----
+    "#);
 }
 
 #[test]
 fn a_crate_that_is_not_declared_is_named() {
-    insta::assert_snapshot!(failure(json!({"language": "rust", "code": "fn main() { rand::random::<u8>(); }\n"})), @"");
+    let told = failure(json!({"language": "rust", "code": "fn main() { rand::random::<u8>(); }\n"}));
+    assert!(told.contains(" --> main.rs:1:13\n") && told.contains("`rand`"), "{told}");
+    assert!(told.contains("add the crate to `dependencies`") && !told.contains("--explain"), "{told}");
 }
 
 #[test]
 fn a_panic_is_enough_to_repair_the_code() {
-    insta::assert_snapshot!(failure(json!({"language": "rust", "code": "fn main() { None::<u8>.unwrap(); }\n"})), @"");
+    let told = failure(json!({"language": "rust", "code": "fn main() { None::<u8>.unwrap(); }\n"}));
+    assert!(told.contains("exited with code 101 before it answered `initialize`"), "{told}");
+    assert!(told.contains("panicked at main.rs:1:24:\ncalled `Option::unwrap()` on a `None` value"), "{told}");
 }
 
 #[test]
