@@ -18,7 +18,7 @@ pub(super) struct CreateServer;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Arguments {
-    /// The language: python.
+    /// The language: python or rust.
     language: String,
     /// What to call the server.
     #[serde(default)]
