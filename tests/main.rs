@@ -8,13 +8,16 @@
 
 mod cases {
     mod arguments;
+    mod cache;
     mod children;
     mod cli;
     mod clients;
     mod config;
     mod guide;
     mod library;
+    mod node;
     mod processes;
+    mod progress;
     mod protocol;
     mod python;
     mod rust;

@@ -27,6 +27,10 @@ pub struct Settings {
     pub call_timeout: Duration,
     /// How long a server may take to answer `initialize`.
     pub start_timeout: Duration,
+    /// How long installing dependencies and building may take together.
+    pub build_timeout: Duration,
+    /// How long a caller waits for a server that comes up before it is told how far that is.
+    pub patience: Duration,
 }
 
 impl From<&Config> for Settings {
@@ -38,6 +42,8 @@ impl From<&Config> for Settings {
             code_bytes: usize::try_from(limits.code_mb.get()).unwrap_or(usize::MAX).saturating_mul(MIB),
             call_timeout: limits.call_timeout_s.duration(),
             start_timeout: limits.start_timeout_s.duration(),
+            build_timeout: limits.build_timeout_s.duration(),
+            patience: limits.patience_s.duration(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The one creation path: spec → plan → environment → process → session. Create, load, restart and update all go here.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -11,9 +11,9 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::{
-    environment::{Environments, Prepared},
+    environment::{Environments, Prepared, STARTING},
     mcp::{CallEnd, Session, SessionLimits},
-    plugins::Plugins,
+    plugins::{Plugins, Runtime},
     sources::{SourceFolder, Sources},
     supervisor::{Process, Ring, StopGrace, Supervisor},
     toolchain::Toolchains,
@@ -36,6 +36,8 @@ pub struct Launch {
     pub servers_dir: PathBuf,
     /// What sessions put up with.
     pub session_limits: SessionLimits,
+    /// How long installing dependencies and building may take together.
+    pub build_timeout: Duration,
 }
 
 /// Where a server works.
@@ -45,6 +47,15 @@ pub struct Workplace {
     pub id: ServerId,
     /// The saved server that it is, or else itself: what it writes is found there again.
     pub home: ServerId,
+}
+
+/// A server that only needs to be started.
+pub struct Built {
+    /// Its command, and its environment.
+    pub prepared: Prepared,
+    /// What the runtime has to say about the code.
+    pub notes: Vec<String>,
+    description: Arc<Description>,
 }
 
 /// A server that came up.
@@ -63,6 +74,8 @@ pub struct Instance {
     pub session: Session,
     /// The process.
     pub process: Process,
+    /// Lines on its standard output that are no MCP.
+    pub stray: Ring,
     tools: Mutex<Arc<Toolset>>,
     source: SourceFolder,
     // keeps the environment from being removed
@@ -76,7 +89,41 @@ impl Launch {
     ///
     /// # Errors
     /// Everything that a model needs to repair its code: `data.log` holds what the installer or the server printed.
-    pub async fn start(&self, cx: &Cx, place: &Workplace, spec: &ServerSpec, stray: Ring) -> Result<Launched> {
+    pub async fn start(&self, cx: &Cx, place: &Workplace, spec: &ServerSpec) -> Result<Launched> {
+        let state_dir = self.servers_dir.join(place.home.as_str()).join("state");
+        let source = self.sources.folder()?;
+        let Built { mut prepared, notes, description } = self.build(cx, spec, source.path(), &state_dir).await?;
+        let (starting, all) = STARTING;
+        cx.progress(starting, Some(all), "starting the server");
+        prepared.process.label = place.id.to_string();
+        let child = self.supervisor.spawn(prepared.process.clone()).await?;
+        let stray = Ring::new(200, 64 * 1024);
+        let opening = Session::open(child.stdin, child.stdout, stray.clone(), self.session_limits);
+        let opened = tokio::select! {
+            opened = opening => opened,
+            () = cx.cancelled() => Err(CallEnd::Cancelled),
+        };
+        match opened {
+            Ok((session, tools)) => {
+                let instance = Instance {
+                    session,
+                    process: child.process,
+                    stray,
+                    tools: Mutex::new(Arc::new(Toolset::new(tools))),
+                    source,
+                    _prepared: prepared,
+                };
+                Ok(Launched { lock: instance._prepared.lock.clone(), instance, notes })
+            }
+            Err(end) => Err(unopened(&end, &child.process, &stray, &source, &description).await),
+        }
+    }
+
+    /// Does everything but start it: its dependencies are installed, its files are in `server_dir`, it is built.
+    ///
+    /// # Errors
+    /// As [`Launch::start`].
+    pub async fn build(&self, cx: &Cx, spec: &ServerSpec, server_dir: &Path, state_dir: &Path) -> Result<Built> {
         let (runtime, _) = self.plugins.runtime(&spec.language)?;
         let (toolchain, missing) = match self.toolchains.find(&runtime.name, &runtime.description).await {
             Ok(toolchain) => (toolchain, None),
@@ -92,43 +139,30 @@ impl Launch {
                 .await
                 .map_err(|_| Error::internal(format!("the runtime `{}` panicked while it planned", runtime.name)))??
         };
-        let state_dir = self.servers_dir.join(place.home.as_str()).join("state");
-        let source = self.sources.folder()?;
-        let mut prepared = self
+        let limited = cx.clone().with_timeout(self.build_timeout);
+        let Runtime { name, description, .. } = runtime;
+        let lock = spec.lock.as_deref();
+        let prepared = self
             .environments
-            .prepare(
-                cx,
-                &runtime.name,
-                &runtime.description,
-                &toolchain,
-                missing.as_ref(),
-                &plan,
-                spec.lock.as_deref(),
-                source.path(),
-                &state_dir,
-            )
-            .await?;
-        cx.progress(1.0, None, "starting the server");
-        prepared.process.label = place.id.to_string();
-        let child = self.supervisor.spawn(prepared.process.clone()).await?;
-        let opening = Session::open(child.stdin, child.stdout, stray.clone(), self.session_limits);
-        let opened = tokio::select! {
-            opened = opening => opened,
-            () = cx.cancelled() => Err(CallEnd::Cancelled),
-        };
-        match opened {
-            Ok((session, tools)) => {
-                let instance = Instance {
-                    session,
-                    process: child.process,
-                    tools: Mutex::new(Arc::new(Toolset::new(tools))),
-                    source,
-                    _prepared: prepared,
-                };
-                Ok(Launched { lock: instance._prepared.lock.clone(), instance, notes: plan.notes })
-            }
-            Err(end) => Err(unopened(&end, &child.process, &stray, &source, &runtime.description).await),
+            .prepare(&limited, &name, &description, &toolchain, missing.as_ref(), &plan, lock, server_dir, state_dir)
+            .await
+            .map_err(|error| self.explained(&limited, error))?;
+        Ok(Built { prepared, notes: plan.notes, description })
+    }
+
+    /// Removes what a server wrote that was never saved.
+    pub async fn forget(&self, place: &Workplace) {
+        let folder = self.servers_dir.join(place.home.as_str());
+        let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(folder)).await;
+    }
+
+    fn explained(&self, cx: &Cx, mut error: Error) -> Error {
+        if error.code == ErrorCode::Timeout && cx.remaining().is_some_and(|left| left.is_zero()) {
+            let seconds = self.build_timeout.as_secs_f64();
+            error = error.context(format!("the build took longer than {seconds} s"));
+            error.hint.get_or_insert("`limits.build_timeout_s` in the configuration gives builds more time".into());
         }
+        error
     }
 }
 

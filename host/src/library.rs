@@ -140,6 +140,8 @@ impl Library {
             Ok((earlier, expected)) => (Some(earlier), expected),
             // deleted meanwhile: saving brings it back
             Err(error) if error.code == ErrorCode::NotFound => (None, Expected::New),
+            // saving is the way out of a damaged version
+            Err(error) if is_damaged(&error) => (None, here.map_or(Expected::Any, |shelf| Expected::At(shelf.version))),
             Err(error) => return Err(error),
         };
         let mut record = SavedServer {
@@ -183,10 +185,14 @@ impl Library {
         }
         match self.storage.get(cx, &shelf.id, None).await {
             Ok(newest) => Ok(newest.name == name),
-            Err(error) if error.code == ErrorCode::NotFound => Ok(false),
+            Err(error) if error.code == ErrorCode::NotFound || is_damaged(&error) => Ok(false),
             Err(error) => Err(error),
         }
     }
+}
+
+fn is_damaged(error: &Error) -> bool {
+    error.code == ErrorCode::Other("damaged".into())
 }
 
 fn unknown(reference: &str) -> Error {

@@ -80,7 +80,8 @@ impl SourceFolder {
 
     /// Calls the files in it by their names alone: where they are says nothing to whoever wrote them.
     pub fn shorten(&self, text: &str) -> String {
-        text.replace(&format!("{}/", self.0.display()), "")
+        let folder = format!("{}/", self.0.display());
+        text.replace(&format!("file://{folder}"), "").replace(&folder, "")
     }
 }
 
@@ -94,7 +95,13 @@ impl Drop for Sources {
 
 impl Drop for SourceFolder {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        let folder = std::mem::take(&mut self.0);
+        let remove = move || drop(fs::remove_dir_all(folder));
+        // a server may have filled it: removing must not hold up the thread that all calls share
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
     }
 }
 

@@ -148,12 +148,16 @@ pub struct Plan {
     pub environment: Option<Environment>,
     /// The server's files, relative to `{server}`.
     pub files: Vec<File>,
+    /// Links in the server's folder, made after its files: relative path → placeholder path of an existing folder, for
+    /// languages that look for packages beside the code.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<String, String>,
     /// What is done after the files are written and before the server runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub build: Vec<Step>,
     /// Whether `{server}` is kept, with all that the build steps made in it: whatever has the same files, steps, lock and
     /// programs finds it there, in any later session, and builds nothing, even where the programs are gone. It is sealed
-    /// once it is built. `{env}` is then there while the steps run, and for the server when `run` or `read` names it.
+    /// once it is built. `{env}` is then there while the steps run, and for the server when `run` or `read` names it; there are no links.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keep: bool,
     /// Whether a lock that came with the server no longer covers what it needs, so that the requirements are resolved
@@ -340,6 +344,13 @@ impl Plan {
     #[must_use]
     pub fn file(mut self, path: impl Into<String>, contents: impl Into<String>) -> Self {
         self.files.push(File { path: path.into(), contents: contents.into() });
+        self
+    }
+
+    /// Adds a link in the server's folder.
+    #[must_use]
+    pub fn link(mut self, path: impl Into<String>, target: impl Into<String>) -> Self {
+        self.links.insert(path.into(), target.into());
         self
     }
 }

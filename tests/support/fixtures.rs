@@ -17,3 +17,8 @@ pub fn with_mark(code: &str, mark: &str) -> String {
 pub fn requests_server() -> &'static str {
     include_str!("../fixtures/requests_server.py")
 }
+
+/// A TypeScript file that exports `serve`, which serves functions as tools.
+pub fn serve_file() -> &'static str {
+    include_str!("../fixtures/serve.ts")
+}

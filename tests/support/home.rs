@@ -41,6 +41,7 @@ impl TestHome {
             .env("PATH", std::env::var_os("PATH").unwrap())
             .inherit(&["SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "NODE_EXTRA_CA_CERTS"])
             .inherit(&["PIP_CERT", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"])
+            .inherit(&["NPM_CONFIG_REGISTRY", "npm_config_registry", "npm_config_cafile"])
     }
 
     /// Puts the installed `uv` in front of `PATH`.
@@ -150,6 +151,52 @@ impl TestHome {
         fs::write(&program, text).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         program
+    }
+
+    /// An `uv` that does as it is told by the files in [`TestHome::told`], and installs nothing but an interpreter.
+    ///
+    /// It appends what it does to `steps` and its environment to `environment`. At each stage of an installation it waits
+    /// while there is a file `wait` and none called like the stage: `begin`, `middle`, `end`. With a file `fail` it fails
+    /// in the middle, with `large` it writes 3 MB there.
+    pub fn obedient_uv(&self) -> PathBuf {
+        let program = self.path().join("uv");
+        let text = include_str!("../fixtures/obedient_uv.sh").replace("TOLD", self.told().to_str().unwrap());
+        fs::write(&program, text).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        program
+    }
+
+    /// A home of its own cache whose packages come by [`TestHome::obedient_uv`], with more configuration.
+    pub fn obedient(configuration: &str) -> Self {
+        let home = Self::new().own_cache();
+        fs::create_dir(home.told()).unwrap();
+        let uv = home.obedient_uv();
+        home.config(&format!("{configuration}\n[plugins.python]\nconfig = {{ installer = \"uv\", uv = {uv:?} }}\n"))
+    }
+
+    /// The folder that tells [`TestHome::obedient_uv`] what to do.
+    pub fn told(&self) -> PathBuf {
+        self.path().join("told")
+    }
+
+    /// Makes a file in it.
+    pub fn tell(&self, name: &str) {
+        fs::write(self.told().join(name), "").unwrap();
+    }
+
+    /// How often the obedient uv began a step, such as `install`.
+    pub fn steps(&self, name: &str) -> usize {
+        let steps = fs::read_to_string(self.told().join("steps")).unwrap_or_default();
+        steps.lines().filter(|step| *step == name).count()
+    }
+
+    /// The folders of environments that there are, finished or not.
+    pub fn environments(&self) -> Vec<PathBuf> {
+        let folders = |folder: PathBuf| {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect::<Vec<_>>()
+        };
+        folders(self.path().join("cache/perennial/environments")).into_iter().flat_map(folders).collect()
     }
 
     fn shake_hands(mut host: TestHost) -> TestHost {

@@ -7,7 +7,7 @@ mod network;
 mod processes;
 mod reply;
 
-pub use fixtures::{echo_server, misbehaving_server, requests_server, with_mark};
+pub use fixtures::{echo_server, misbehaving_server, requests_server, serve_file, with_mark};
 pub use home::TestHome;
 pub use host::TestHost;
 pub use network::without_network;

@@ -95,7 +95,7 @@ pub fn call(
     })
 }
 
-fn with_app<T>(
+pub(super) fn with_app<T>(
     config: Config,
     directories: Directories,
     work: impl AsyncFnOnce(&Arc<App>) -> Result<T, Failure>,

@@ -1,12 +1,16 @@
 //! Puts the host together: configuration → plugins → library → catalog → serve → drain.
 
 mod command;
+mod doctor;
 mod tour;
+mod warm;
 
 use std::{sync::Arc, time::Duration};
 
 pub use command::{call, check, remove, saved, saved_server, serve};
+pub use doctor::{Checkup, FolderCheck, LanguageCheck, ProgramCheck, StorageCheck, doctor};
 pub use tour::tour;
+pub use warm::{Warmed, warm};
 
 use perennial_sdk::{Error, Home};
 use tokio::time::timeout;
@@ -15,14 +19,14 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     catalog::Catalog,
     config::{Config, ConfigError, Directories},
-    environment::Environments,
+    environment::{Environments, Quota, Registries},
     host::{Host, Settings},
     launch::Launch,
     library::Library,
     mcp::{SessionLimits, Wire, server},
     plugins::Plugins,
     sources::Sources,
-    supervisor::Supervisor,
+    supervisor::{StopGrace, Supervisor},
     toolchain::Toolchains,
     tools::Registry,
 };
@@ -39,6 +43,9 @@ pub struct App {
 
 /// How long answers that are on their way may take once the client has closed its end.
 const LAST_ANSWERS: Duration = Duration::from_millis(800);
+
+/// How long servers may take after the end of their input, and after SIGTERM, when the host ends.
+const LAST_WISHES: Duration = Duration::from_millis(250);
 
 impl App {
     /// Opens the plugins and puts everything in its place. Nothing is started and nothing is read yet.
@@ -62,11 +69,19 @@ impl App {
                 directories.cache.clone(),
                 vec![directories.data.clone(), directories.state.clone()],
             )),
-            environments: Arc::new(Environments::new(supervisor.clone(), directories.cache.clone())),
+            environments: Arc::new(
+                Environments::new(supervisor.clone(), directories.cache.clone())
+                    .with_registries(registries(config))
+                    .with_quota(Quota {
+                        all: config.cache.max_gb.bytes(),
+                        each: config.cache.max_environment_gb.bytes(),
+                    }),
+            ),
             supervisor: supervisor.clone(),
             sources: Sources::new(directories.state.join("sources")),
             servers_dir: directories.state.join("servers"),
             session_limits: SessionLimits { line_bytes: settings.line_bytes, start: settings.start_timeout },
+            build_timeout: settings.build_timeout,
         });
         Ok(Arc::new(Self {
             registry: Arc::new(Registry::new(plugins.tool_providers())),
@@ -109,11 +124,31 @@ impl App {
         }
     }
 
-    /// Ends every server, and what plugins still have to write is written.
+    /// Ends every server, politely first, and what plugins still have to write is written.
     pub async fn close(&self) {
-        tokio::join!(self.supervisor.shutdown(), self.host.plugins.shutdown());
-        self.host.catalog.shutdown().await;
+        let grace = StopGrace { eof: LAST_WISHES, term: LAST_WISHES };
+        let servers = async {
+            let _ = timeout(3 * LAST_WISHES, self.host.catalog.shutdown(grace)).await;
+            self.supervisor.shutdown().await;
+        };
+        tokio::join!(servers, self.host.plugins.shutdown());
     }
+}
+
+/// What this process' environment says of registries, and before it what the configuration says.
+fn registries(config: &Config) -> Registries {
+    let mut registries = Registries::of_this_process();
+    let settings = &config.registries;
+    if let Some(index) = &settings.pypi {
+        registries = registries.mirror("pypi", index.as_str());
+    }
+    if let Some(proxy) = &settings.proxy {
+        registries = registries.proxy(proxy.as_str());
+    }
+    if let Some(file) = &settings.ca {
+        registries = registries.authorities(&config.resolve(file));
+    }
+    registries
 }
 
 /// Waits for SIGTERM, SIGINT or SIGHUP.

@@ -1,5 +1,6 @@
 //! What is running: servers by id.
 
+mod life;
 mod server;
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -10,7 +11,7 @@ use perennial_sdk::{Error, Result, ServerId, ServerSpec};
 
 pub use server::{Death, Phase, Server, Status};
 
-use crate::{launch::Launch, library::Shelf};
+use crate::{launch::Launch, library::Shelf, supervisor::StopGrace};
 
 /// The running servers of this host, oldest first.
 pub struct Catalog {
@@ -32,6 +33,8 @@ impl Catalog {
     /// The instance of a saved server that was created last, or a new one: never two for two callers at once.
     pub fn resident(&self, spec: ServerSpec, shelf: Shelf) -> Arc<Server> {
         let mut servers = self.servers();
+        // one that failed may have failed for a reason that has passed
+        servers.retain(|_, server| !(server.stands_at(&shelf.id) && server.has_failed()));
         let there = servers.values().rev().find(|server| server.stands_at(&shelf.id)).cloned();
         there.unwrap_or_else(|| self.insert(&mut servers, spec, Some(shelf.name.clone()), Some(shelf)))
     }
@@ -58,14 +61,14 @@ impl Catalog {
     pub async fn remove(&self, id: &ServerId) {
         let server = self.servers().shift_remove(id);
         if let Some(server) = server {
-            server.end().await;
+            server.end(StopGrace::default()).await;
         }
     }
 
-    /// Ends every server, all at once.
-    pub async fn shutdown(&self) {
+    /// Ends every server, all at once, each with this much grace.
+    pub async fn shutdown(&self, grace: StopGrace) {
         let all: Vec<_> = self.servers().drain(..).map(|(_, server)| server).collect();
-        join_all(all.iter().map(|server| server.end())).await;
+        join_all(all.iter().map(|server| server.end(grace))).await;
     }
 
     fn insert(

@@ -1,17 +1,14 @@
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use perennial_sdk::{Cx, Error, ErrorCode, Progress, Result, ServerId, ServerSpec};
+use perennial_sdk::{Error, Progress, Result, ServerId, ServerSpec};
 use serde_json::json;
 use tokio::sync::watch;
 
 use crate::{
     launch::{Instance, Launch, Workplace},
     library::Shelf,
-    supervisor::{Restart, Ring, StopGrace, Verdict},
+    supervisor::Restart,
     toolset::Toolset,
 };
 
@@ -21,14 +18,13 @@ pub struct Server {
     pub id: ServerId,
     /// When it was created or loaded.
     pub created_at: DateTime<Utc>,
-    /// Lines on its standard output that are no MCP.
-    pub stray: Ring,
     /// Held while it is saved: what one save learns, the next one builds on.
     pub saving: tokio::sync::Mutex<()>,
-    launch: Arc<Launch>,
-    status: watch::Sender<Status>,
-    unwanted: watch::Sender<bool>,
-    progress: watch::Sender<Option<Progress>>,
+    /// Held while it is changed, from reading what it was to the swap: no change may undo another.
+    pub changing: tokio::sync::Mutex<()>,
+    pub(super) launch: Arc<Launch>,
+    pub(super) status: watch::Sender<Status>,
+    pub(super) progress: watch::Sender<Option<Progress>>,
 }
 
 /// Everything about a server that changes, in one piece.
@@ -48,7 +44,12 @@ pub struct Status {
     pub notes: Vec<String>,
     /// Its tools, also while its process is down.
     pub tools: Arc<Toolset>,
-    restart: Restart,
+    /// Why the last change of it came to nothing, when nobody waited to hear it.
+    pub failed_update: Option<Error>,
+    pub(super) restart: Restart,
+    /// Counts the changes of what is to run: what was begun for an earlier count has no say any more.
+    pub(super) generation: u64,
+    pub(super) deleted: bool,
 }
 
 /// What a server is doing.
@@ -73,6 +74,8 @@ pub struct Death {
     pub cause: String,
     /// The last lines that it wrote to standard error.
     pub stderr: String,
+    /// The last lines on its standard output that were no MCP.
+    pub stray: String,
     /// When.
     pub at: DateTime<Utc>,
 }
@@ -93,16 +96,18 @@ impl Server {
             death: None,
             notes: Vec::new(),
             tools: Arc::default(),
+            failed_update: None,
             restart: Restart::default(),
+            generation: 0,
+            deleted: false,
         };
         Arc::new(Self {
             id,
             created_at: Utc::now(),
-            stray: Ring::new(200, 64 * 1024),
             saving: tokio::sync::Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
             launch,
             status: watch::Sender::new(status),
-            unwanted: watch::Sender::new(false),
             progress: watch::Sender::new(None),
         })
     }
@@ -150,6 +155,7 @@ impl Server {
             let stopped = matches!(status.phase, Phase::Stopped(_));
             if stopped {
                 status.phase = Phase::Restarting;
+                status.generation += 1;
             }
             stopped
         });
@@ -159,35 +165,19 @@ impl Server {
         self.settled().await
     }
 
-    /// Builds `spec` beside the running instance and swaps when it answers; a failure leaves the old one serving.
-    ///
-    /// # Errors
-    /// Why the new one does not come up.
-    pub async fn replace(self: &Arc<Self>, cx: &Cx, spec: ServerSpec) -> Result<Arc<Instance>> {
-        let launched = self.launch.start(cx, &self.workplace(), &spec, self.stray.clone()).await?;
-        let instance = Arc::new(launched.instance);
-        let mut old = None;
-        self.status.send_modify(|status| {
-            let phase = Phase::Ready(instance.clone());
-            if let Phase::Ready(before) = std::mem::replace(&mut status.phase, phase) {
-                old = Some(before);
-            }
-            status.spec = Arc::new(ServerSpec { lock: launched.lock, ..spec });
-            status.notes = launched.notes;
-            status.tools = instance.tools();
-            status.restart = Restart::default();
-            status.death = None;
-        });
-        tokio::spawn(self.clone().watch(instance.clone()));
-        if let Some(old) = old {
-            old.stop(StopGrace::default()).await;
-        }
-        Ok(instance)
-    }
-
     /// Whether it is this saved server.
     pub fn stands_at(&self, saved: &ServerId) -> bool {
         self.status.borrow().shelf.as_ref().is_some_and(|shelf| shelf.id == *saved)
+    }
+
+    /// Whether it is of no use to a caller who means a saved server.
+    pub fn has_failed(&self) -> bool {
+        matches!(self.status.borrow().phase, Phase::Failed(_))
+    }
+
+    /// Remembers that a change of it came to nothing.
+    pub fn note_failed_update(&self, error: Error) {
+        self.status.send_modify(|status| status.failed_update = Some(error));
     }
 
     /// Remembers where it was saved.
@@ -212,91 +202,15 @@ impl Server {
     pub async fn death_of(&self, instance: &Arc<Instance>) -> Death {
         instance.end_of_session().await;
         let exit = instance.process.exited().await;
-        Death { cause: exit.to_string(), stderr: instance.stderr_tail(40), at: Utc::now() }
-    }
-
-    pub(super) fn start(self: &Arc<Self>) {
-        tokio::spawn(self.clone().bring_up());
-    }
-
-    pub(super) async fn end(&self) {
-        self.unwanted.send_replace(true);
-        let mut running = None;
-        self.status.send_modify(|status| {
-            let ended = Phase::Failed(Error::new(ErrorCode::Cancelled, format!("server `{}` was deleted", self.id)));
-            if let Phase::Ready(instance) = std::mem::replace(&mut status.phase, ended) {
-                running = Some(instance);
-            }
-        });
-        if let Some(instance) = running {
-            instance.stop(StopGrace::default()).await;
+        Death {
+            cause: exit.to_string(),
+            stderr: instance.stderr_tail(40),
+            stray: instance.stray.tail(20),
+            at: Utc::now(),
         }
     }
 
-    async fn bring_up(self: Arc<Self>) {
-        let (spec, wait, again) = {
-            let status = self.status.borrow();
-            let again = matches!(status.phase, Phase::Restarting);
-            (status.spec.clone(), status.restart.wait(Instant::now()), again)
-        };
-        // a sleep of nothing still takes the timer's whole millisecond
-        if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
-        }
-        let progress = self.progress.clone();
-        let cx = Cx::detached()
-            .with_cancel(self.unwanted.subscribe())
-            .with_progress(move |step| drop(progress.send_replace(Some(step))));
-        let launched = self.launch.start(&cx, &self.workplace(), &spec, self.stray.clone()).await;
-        match launched {
-            Ok(launched) => {
-                let instance = Arc::new(launched.instance);
-                let taken = self.status.send_if_modified(|status| {
-                    let wanted = matches!(status.phase, Phase::Building | Phase::Restarting);
-                    if wanted {
-                        status.spec = Arc::new(ServerSpec { lock: launched.lock, ..(*spec).clone() });
-                        status.notes = launched.notes;
-                        status.tools = instance.tools();
-                        status.phase = Phase::Ready(instance.clone());
-                    }
-                    wanted
-                });
-                if taken {
-                    tokio::spawn(self.clone().watch(instance));
-                } else {
-                    instance.stop(StopGrace::default()).await;
-                }
-            }
-            Err(error) => self.status.send_modify(|status| {
-                let now = Instant::now();
-                let first_or_last = !again || status.restart.died(Duration::ZERO, now) == Verdict::Failed;
-                if matches!(status.phase, Phase::Building | Phase::Restarting) {
-                    status.phase = if first_or_last { Phase::Failed(error) } else { Phase::Stopped(Some(error)) };
-                }
-            }),
-        }
-    }
-
-    /// Records the death of `instance`, unless it was replaced before.
-    async fn watch(self: Arc<Self>, instance: Arc<Instance>) {
-        let following = tokio::spawn(follow_tools(Arc::downgrade(&self), instance.clone()));
-        let death = self.death_of(&instance).await;
-        following.abort();
-        self.status.send_if_modified(|status| {
-            let ours = matches!(&status.phase, Phase::Ready(current) if Arc::ptr_eq(current, &instance));
-            if ours {
-                let up = instance.process.started_at().elapsed();
-                status.phase = match status.restart.died(up, Instant::now()) {
-                    Verdict::Again(_) => Phase::Stopped(None),
-                    Verdict::Failed => Phase::Failed(self.given_up(&death)),
-                };
-                status.death = Some(death);
-            }
-            ours
-        });
-    }
-
-    fn given_up(&self, death: &Death) -> Error {
+    pub(super) fn given_up(&self, death: &Death) -> Error {
         let times = Restart::MOST_DEATHS;
         let mut error = Error::unavailable(format!(
             "server `{}` died {times} times in a short time and is not started again; the last time it {}",
@@ -306,7 +220,7 @@ impl Server {
         error.hint("repair its code with `update-server`, which starts it again")
     }
 
-    fn workplace(&self) -> Workplace {
+    pub(super) fn workplace(&self) -> Workplace {
         let home = self.status.borrow().shelf.as_ref().map_or_else(|| self.id.clone(), |shelf| shelf.id.clone());
         Workplace { id: self.id.clone(), home }
     }
@@ -322,19 +236,5 @@ impl Phase {
             Self::Stopped(_) => "stopped",
             Self::Failed(_) => "failed",
         }
-    }
-}
-
-async fn follow_tools(server: std::sync::Weak<Server>, instance: Arc<Instance>) {
-    loop {
-        instance.tools_changed().await;
-        let Some(server) = server.upgrade() else { return };
-        server.status.send_if_modified(|status| {
-            let ours = matches!(&status.phase, Phase::Ready(current) if Arc::ptr_eq(current, &instance));
-            if ours {
-                status.tools = instance.tools();
-            }
-            ours
-        });
     }
 }

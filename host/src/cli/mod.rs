@@ -1,8 +1,10 @@
 //! The command line: one file per subcommand.
 
+mod cache;
 mod call;
 mod completions;
 mod config;
+mod doctor;
 mod list;
 mod output;
 mod plugin;
@@ -10,6 +12,7 @@ mod rm;
 mod serve;
 mod show;
 mod tour;
+mod warm;
 
 use std::{
     io::{IsTerminal, Write},
@@ -57,6 +60,10 @@ enum Command {
     Show(show::Show),
     Call(call::Call),
     Rm(rm::Rm),
+    Warm(warm::Warm),
+    Doctor(doctor::Doctor),
+    #[command(subcommand)]
+    Cache(cache::Command),
     #[command(subcommand)]
     Config(config::Command),
     #[command(subcommand)]
@@ -94,6 +101,9 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Some(Command::Show(show)) => show.run(&common),
         Some(Command::Call(call)) => call.run(&common),
         Some(Command::Rm(rm)) => rm.run(&common),
+        Some(Command::Warm(warm)) => warm.run(&common),
+        Some(Command::Doctor(doctor)) => doctor.run(&common),
+        Some(Command::Cache(command)) => command.run(&common),
         Some(Command::Config(command)) => command.run(&common),
         Some(Command::Plugin(command)) => command.run(&common),
         Some(Command::Completions(completions)) => completions.run(),

@@ -3,6 +3,10 @@ use perennial_sdk::{Dependencies, Permissions, SavedServer, Summary, ToolDefinit
 use serde_json::json;
 
 use super::*;
+use crate::{
+    app::{Checkup, FolderCheck, LanguageCheck, ProgramCheck, StorageCheck, Warmed},
+    environment::{Entry, Kind, Pruned},
+};
 
 fn record() -> SavedServer {
     let tool = |name: &str| -> ToolDefinition { serde_json::from_value(json!({ "name": name })).unwrap() };
@@ -28,13 +32,17 @@ fn the_command_line_is_well_formed() {
 
 #[test]
 fn config_is_taken_before_and_after_every_subcommand() {
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 12] = [
         &["serve"],
         &["tour"],
         &["list"],
         &["show", "x"],
         &["call", "x", "echo"],
         &["rm", "x"],
+        &["warm"],
+        &["doctor", "python"],
+        &["cache", "ls"],
+        &["cache", "prune", "--older-than", "30d"],
         &["config", "check"],
         &["plugin", "list"],
     ];
@@ -53,8 +61,9 @@ fn the_help_is_worth_reading() {
     let mut shown = String::new();
     let mut command = Arguments::command();
     command.build();
-    for name in ["", "serve", "call", "show", "config"] {
-        let command = if name.is_empty() { &mut command } else { command.find_subcommand_mut(name).unwrap() };
+    for path in ["", "serve", "call", "show", "config", "warm", "doctor", "cache", "cache prune"] {
+        let find = |command, name: &str| clap::Command::find_subcommand_mut(command, name).unwrap();
+        let command = path.split_whitespace().fold(&mut command, find);
         shown += &format!("{}\n=====\n", command.clone().term_width(100).render_long_help());
     }
     insta::assert_snapshot!(shown);
@@ -107,4 +116,105 @@ fn plugins_that_cannot_be_loaded_are_listed_with_the_reason() {
     let text = text.replace(&folder.path().display().to_string(), "FOLDER");
     assert!(text.contains("FOLDER/deno.so") && text.contains("not loaded: FOLDER/perennial.toml:2:8: "), "{text}");
     assert!(text.contains("notes serve") && text.contains("not loaded: FOLDER/perennial.toml:4:11: "), "{text}");
+}
+
+fn entry(kind: Kind, requirements: &[&str], bytes: u64, in_use: bool) -> Entry {
+    Entry {
+        id: "0f3a".into(),
+        kind,
+        runtime: "python".into(),
+        requirements: requirements.iter().map(ToString::to_string).collect(),
+        bytes,
+        used_at: std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000),
+        in_use,
+        path: "/cache/environments/0f3a".into(),
+        guard: "/cache/environments/0f3a/guard".into(),
+    }
+}
+
+#[test]
+fn the_cache_is_listed_with_what_it_is_for() {
+    let entries = [
+        entry(Kind::Environment, &["requests>=2.31", "numpy"], 62_400_000, true),
+        entry(Kind::Environment, &["a-package-with-a-long-name>=1.0.0"; 4], 1_900, false),
+        entry(Kind::Downloads, &[], 1_250_000_000, false),
+        entry(Kind::Leftover, &[], 12, false),
+    ];
+    let pruned =
+        Pruned { removed: entries[2..].to_vec(), freed_bytes: 1_250_000_012, left_bytes: 62_401_900, forgotten: 2 };
+    let shown = [
+        cache::render(&entries, 10_000_000_000, "/cache".as_ref()),
+        cache::render(&[], 500_000_000, "/cache".as_ref()),
+        cache::render_pruned(&pruned, true),
+        cache::render_pruned(&Pruned::default(), false),
+        output::json(&entries[0]).unwrap(),
+    ];
+    insta::assert_snapshot!(shown.join("=====\n"));
+}
+
+#[test]
+fn an_age_has_a_unit() {
+    let parse = |age: &str| Arguments::try_parse_from(["perennial", "cache", "prune", "--older-than", age]).is_ok();
+    assert!(parse("30d") && parse("12h") && parse("2w"));
+    assert!(!parse("30") && !parse("d") && !parse("-1d") && !parse("99999999999999999999w"));
+}
+
+#[test]
+fn a_checkup_tells_what_is_missing_and_how_to_get_it() {
+    let program = |name: &str, required| ProgramCheck {
+        name: name.into(),
+        required,
+        path: None,
+        version: None,
+        problem: Some(format!("`{name}` was not found")),
+        hint: Some(format!("install {name}")),
+    };
+    let python = ProgramCheck {
+        path: Some("/usr/bin/python3.12".into()),
+        version: Some("3.12.1".into()),
+        problem: None,
+        hint: None,
+        ..program("python", true)
+    };
+    let mut checkup = Checkup {
+        file: None,
+        wanted: Vec::new(),
+        runtimes: vec![
+            LanguageCheck {
+                languages: vec!["python".into()],
+                usable: true,
+                programs: vec![python, program("uv", false)],
+            },
+            LanguageCheck { languages: vec!["rust".into()], usable: false, programs: vec![program("cargo", true)] },
+        ],
+        folders: vec![
+            FolderCheck { name: "data", path: "/data".into(), problem: None },
+            FolderCheck { name: "cache", path: "/cache".into(), problem: Some("Permission denied".into()) },
+        ],
+        storage: StorageCheck { plugin: "json".into(), location: "/data".into(), servers: Some(3), problem: None },
+    };
+    insta::assert_snapshot!(doctor::render(&checkup));
+    assert!(!checkup.is_well());
+    checkup.folders.pop();
+    assert!(checkup.is_well());
+    checkup.wanted = vec!["python".into()];
+    assert!(checkup.is_well());
+    checkup.wanted.push("rust".into());
+    assert!(!checkup.is_well());
+}
+
+#[test]
+fn what_was_warmed_is_a_line_each() {
+    let warmed = |packages: &[&str], outcome| Warmed {
+        language: "python".into(),
+        packages: packages.iter().map(ToString::to_string).collect(),
+        outcome,
+        took: std::time::Duration::from_millis(1234),
+    };
+    let lines = [
+        warmed(&[], Ok(false)),
+        warmed(&["mcp >=2"], Ok(true)),
+        warmed(&["x"], Err(perennial_sdk::Error::unavailable("`node` was not found"))),
+    ];
+    insta::assert_snapshot!(warm::render(&lines));
 }

@@ -20,6 +20,9 @@ pub struct Limits {
     pub start_timeout_s: Seconds,
     /// Seconds that installing a server's dependencies and building it may take together.
     pub build_timeout_s: Seconds,
+    /// Seconds after which the answer to whoever creates or loads a server that is not up yet is how far it is; the
+    /// server goes on to come up.
+    pub patience_s: Seconds,
     /// The longest line of the protocol, from the client or from a server, in MiB.
     pub line_mb: Whole<1, 1024>,
     /// The most source that one server may have, its further files included, in MiB.
@@ -36,6 +39,7 @@ impl Default for Limits {
             call_timeout_s: Seconds::new(60.0),
             start_timeout_s: Seconds::new(30.0),
             build_timeout_s: Seconds::new(600.0),
+            patience_s: Seconds::new(40.0),
             line_mb: Whole::new(16),
             code_mb: Whole::new(1),
         }

@@ -1,6 +1,7 @@
 //! The one TOML file, typed: what may be written in it, where it is looked for, what the environment overrides, and
 //! errors that name the line.
 
+mod cache;
 mod directories;
 mod error;
 mod exposure;
@@ -25,12 +26,13 @@ use std::{
 use perennial_sdk::Registration;
 use serde::{Deserialize, Serialize};
 
+pub use cache::Cache;
 pub use directories::Directories;
 pub use error::ConfigError;
 pub use exposure::{Exposure, ExposureMode};
 pub use limits::Limits;
 pub use load::{Request, load};
-pub use numbers::{Cores, Seconds, Whole};
+pub use numbers::{Cores, Gigabytes, Seconds, Whole};
 pub use plugins::{PerPlatform, PluginName, PluginSettings, Sha256, Trust};
 pub use policy::{NetworkCeiling, Policy, Sandbox};
 pub use registries::{Address, Registries};
@@ -59,6 +61,8 @@ pub struct Config {
     pub policy: Policy,
     /// Where installs get their packages.
     pub registries: Registries,
+    /// How much of the disk installed packages may take.
+    pub cache: Cache,
     /// Which servers' tools are first-class.
     pub exposure: Exposure,
     /// What is written to standard error.
@@ -116,7 +120,7 @@ impl Config {
     }
 
     /// Checks what only the program as a whole can know: that every plugin named is there and can be loaded by this
-    /// version, that the storage is one, and that no confinement is asked for that cannot be given.
+    /// version, that the storage is one, that certificates are where they should be, and that no confinement is asked for that cannot be given.
     ///
     /// # Errors
     /// The first thing that is wrong, at its place in the file.
@@ -125,6 +129,7 @@ impl Config {
             self.check_plugin(name, built_in)?;
         }
         self.check_storage(built_in)?;
+        self.check_authorities()?;
         self.check_sandbox()
     }
 
@@ -151,6 +156,15 @@ impl Config {
         Err(self.origin.place(error, &["storage", "use"]))
     }
 
+    fn check_authorities(&self) -> Result<(), ConfigError> {
+        let Some(file) = self.registries.ca.as_deref().map(|file| self.resolve(file)) else { return Ok(()) };
+        if file.is_file() {
+            return Ok(());
+        }
+        let error = ConfigError::new(format!("`registries.ca` is `{}`, which is no file", file.display()));
+        Err(self.origin.place(error, &["registries", "ca"]))
+    }
+
     fn check_sandbox(&self) -> Result<(), ConfigError> {
         if self.policy.sandbox != Sandbox::Require {
             return Ok(());
@@ -169,6 +183,7 @@ impl Default for Config {
             limits: Limits::default(),
             policy: Policy::default(),
             registries: Registries::default(),
+            cache: Cache::default(),
             exposure: Exposure::default(),
             log: Logging::default(),
             plugins: BTreeMap::new(),

@@ -17,6 +17,11 @@ pub struct Seconds(f64);
 #[serde(transparent)]
 pub struct Cores(f64);
 
+/// Gigabytes of 1000³ bytes: above 0, at most a million, fractions allowed.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct Gigabytes(f64);
+
 impl<const MIN: u64, const MAX: u64> Whole<MIN, MAX> {
     /// A number of the program's own; one out of bounds does not compile when it is a constant.
     pub const fn new(number: u64) -> Self {
@@ -65,6 +70,21 @@ impl Cores {
     }
 }
 
+impl Gigabytes {
+    const MAX: f64 = 1e6;
+
+    /// A number of the program's own.
+    pub const fn new(number: f64) -> Self {
+        assert!(number > 0.0 && number <= Self::MAX);
+        Self(number)
+    }
+
+    /// The number in bytes.
+    pub const fn bytes(self) -> u64 {
+        (self.0 * 1e9) as u64
+    }
+}
+
 impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Whole<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor<const MIN: u64, const MAX: u64>;
@@ -99,6 +119,13 @@ impl<'de> Deserialize<'de> for Seconds {
 impl<'de> Deserialize<'de> for Cores {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let above_zero = AboveZero { max: Self::MAX, what: "a number of processor cores above 0, at most 1024" };
+        deserializer.deserialize_f64(above_zero).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Gigabytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let above_zero = AboveZero { max: Self::MAX, what: "a number of gigabytes above 0, at most a million" };
         deserializer.deserialize_f64(above_zero).map(Self)
     }
 }

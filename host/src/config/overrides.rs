@@ -36,6 +36,7 @@ overrides! {
     "PERENNIAL_LIMITS_CALL_TIMEOUT_S" => limits.call_timeout_s ("limits.call_timeout_s");
     "PERENNIAL_LIMITS_START_TIMEOUT_S" => limits.start_timeout_s ("limits.start_timeout_s");
     "PERENNIAL_LIMITS_BUILD_TIMEOUT_S" => limits.build_timeout_s ("limits.build_timeout_s");
+    "PERENNIAL_LIMITS_PATIENCE_S" => limits.patience_s ("limits.patience_s");
     "PERENNIAL_LIMITS_LINE_MB" => limits.line_mb ("limits.line_mb");
     "PERENNIAL_LIMITS_CODE_MB" => limits.code_mb ("limits.code_mb");
     "PERENNIAL_POLICY_SANDBOX" => policy.sandbox ("policy.sandbox");
@@ -43,6 +44,8 @@ overrides! {
     "PERENNIAL_REGISTRIES_PYPI" => registries.pypi ("registries.pypi");
     "PERENNIAL_REGISTRIES_PROXY" => registries.proxy ("registries.proxy");
     "PERENNIAL_REGISTRIES_CA" => registries.ca ("registries.ca");
+    "PERENNIAL_CACHE_MAX_GB" => cache.max_gb ("cache.max_gb");
+    "PERENNIAL_CACHE_MAX_ENVIRONMENT_GB" => cache.max_environment_gb ("cache.max_environment_gb");
     "PERENNIAL_EXPOSURE_MODE" => exposure.mode ("exposure.mode");
     "PERENNIAL_LOG" => log.level ("log.level");
 }

@@ -6,10 +6,14 @@ use serde_json::json;
 use super::*;
 
 fn load_text(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    let folder = tempfile::tempdir().unwrap();
+    load_into(&tempfile::tempdir().unwrap(), text, variables)
+}
+
+fn load_into(folder: &tempfile::TempDir, text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let file = folder.path().join("perennial.toml");
     fs::write(&file, text).unwrap();
     fs::write(folder.path().join("token"), "s3cr3t\n").unwrap();
+    fs::write(folder.path().join("certificates.pem"), "").unwrap();
     let request =
         Request { file: Some(file), variables: Variables::from_iter(variables.iter().copied()), resolve: true };
     load(&request)
@@ -40,7 +44,8 @@ fn registration(id: &'static str, provides: &'static [&'static str]) -> Registra
 }
 
 fn checked(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    let config = load_text(text, variables)?;
+    let folder = tempfile::tempdir().unwrap();
+    let config = load_into(&folder, text, variables)?;
     let (json, python) = (registration("json", &["storage"]), registration("python", &["runtime"]));
     config.check(&[&json, &python])?;
     Ok(config)
@@ -87,6 +92,7 @@ fn mistakes_are_shown_at_their_place() {
         "[plugins.json.config]\ntoken = \"é ${env:TOKEN}\"\n",
         "schema_version = 2\nnew_key = true\n",
         "[registries]\npypi = \"ftp://packages.example.com\"\n",
+        "[registries]\nca = \"/nonexistent/ca.pem\"\n",
         "[storage]\nuse = \"jsn\"\n",
         "[policy]\nsandbox = \"require\"\n",
         "[plugins.deno]\npath = \"libdeno.so\"\nsha256 = \"00\"\n",

@@ -18,14 +18,10 @@ const LATER: &[&str] = &[
     "limits.cpu",
     "limits.pids",
     "limits.files",
-    "limits.build_timeout_s",
     "policy.network",
     "policy.read",
     "policy.write",
     "policy.env",
-    "registries.pypi",
-    "registries.proxy",
-    "registries.ca",
     "exposure.mode",
 ];
 

@@ -2,12 +2,14 @@
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
+    io::ErrorKind,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use perennial_sdk::{Cx, Error, ErrorCode, Result};
 
+use super::steps::Phase;
 use crate::blocking::blocking;
 
 /// The system tells nobody that a lock is free, so it is asked again at this interval.
@@ -26,6 +28,20 @@ pub(super) async fn exclusive_unless(cx: &Cx, progress: f64, path: &Path, done: 
 /// Waits until nobody else has the lock for themselves.
 pub(super) async fn shared(cx: &Cx, progress: f64, path: &Path) -> Result<File> {
     wait(cx, progress, path, None, File::try_lock_shared).await?.ok_or_else(unreached)
+}
+
+/// The lock, when nobody has it in any way. Without the file it is made with `create`, and else there is none.
+pub(super) fn free(path: &Path, create: bool) -> Option<File> {
+    let file = OpenOptions::new().create(create).truncate(false).read(true).write(true).open(path).ok()?;
+    file.try_lock().ok()?;
+    Some(file).filter(|file| still_there(file, path))
+}
+
+/// A share of the lock, when the file is there and nobody has it for themselves.
+pub(super) fn joined(path: &Path) -> Option<File> {
+    let file = File::open(path).ok()?;
+    file.try_lock_shared().ok()?;
+    Some(file).filter(|file| still_there(file, path))
 }
 
 fn unreached() -> Error {
@@ -52,7 +68,7 @@ async fn wait(
             Ok(None) => {}
         }
         if !std::mem::replace(&mut told, true) {
-            cx.progress(progress, None, "waiting for another installation of the same");
+            cx.progress(progress, Some(Phase::ALL), "waiting for another installation of the same");
         }
         let over = async {
             match cx.remaining() {
@@ -70,7 +86,11 @@ async fn wait(
 
 fn attempt(path: &PathBuf, lock: fn(&File) -> Result<(), TryLockError>) -> Result<Option<File>> {
     std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-    let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
+    let file = match OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path) {
+        // its folder was removed just now
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
     match lock(&file) {
         Ok(()) => Ok(Some(file).filter(|file| still_there(file, path))),
         Err(TryLockError::WouldBlock) => Ok(None),

@@ -6,18 +6,27 @@
 //! nothing that was interrupted is ever used.
 
 mod cargo;
+mod contents;
+mod disk;
 mod lockfile;
+mod marker;
+mod npmrc;
 mod output;
 mod placeholders;
+mod prune;
+mod quota;
 mod registry;
 mod server;
 mod slot;
+mod stages;
 mod steps;
 
 use std::{
     collections::BTreeMap,
+    fs::File,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use perennial_sdk::{Cx, Description, Error, Plan, Resolve, Result, Toolchain};
@@ -29,20 +38,20 @@ use crate::{
     supervisor::{ProcessSpec, Supervisor},
 };
 
+pub use contents::{Contents, Entry, Kind};
+pub use prune::{Prune, Pruned};
 pub use registry::Registries;
 pub use slot::Guard;
 
 use placeholders::Placeholders;
-use slot::Slot;
-use steps::Steps;
+use slot::{About, Slot};
+use steps::{Phase, Steps};
 
 /// Counts the changes that make older environments unusable.
 const FORMAT: u32 = 1;
 
-/// Where the progress of each phase begins: it must only ever grow, and how long a phase takes nobody knows.
-const RESOLVING: f64 = 0.0;
-const INSTALLING: f64 = 10.0;
-const BUILDING: f64 = 20.0;
+/// Where the progress of a server that only needs to be started stands, and what it comes to.
+pub const STARTING: (f64, f64) = (Phase::Building.span().1, Phase::ALL);
 
 /// Carries out plans. One for the whole host; several hosts may share `cache_dir`.
 #[derive(Debug)]
@@ -50,6 +59,16 @@ pub struct Environments {
     supervisor: Arc<Supervisor>,
     cache_dir: PathBuf,
     registries: Registries,
+    quota: Quota,
+}
+
+/// How much of the disk environments may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Quota {
+    /// Bytes of the whole cache: above it what was not used for longest is removed after a build.
+    pub all: u64,
+    /// Bytes of one environment: one that grows above it is given up.
+    pub each: u64,
 }
 
 /// A server that only needs to be started.
@@ -84,7 +103,15 @@ impl Environments {
     /// Keeps environments, locks and package caches below `cache_dir`.
     pub fn new(supervisor: Arc<Supervisor>, cache_dir: PathBuf) -> Self {
         let cache_dir = std::path::absolute(&cache_dir).unwrap_or(cache_dir);
-        Self { supervisor, cache_dir, registries: Registries::of_this_process() }
+        let quota = Quota { all: u64::MAX, each: u64::MAX };
+        Self { supervisor, cache_dir, registries: Registries::of_this_process(), quota }
+    }
+
+    /// Keeps the cache within these bounds; without any it grows for ever.
+    #[must_use]
+    pub fn with_quota(mut self, quota: Quota) -> Self {
+        self.quota = quota;
+        self
     }
 
     /// Uses these mirrors and proxies instead of those that this process' environment names.
@@ -180,9 +207,17 @@ impl Environments {
             }
             let ready = self.environment(job, plan, lock).await?;
             let Some(building) = slot.build(job.cx).await? else { continue };
+            let requirements = plan.environment.iter().flat_map(|environment| environment.requirements.lines());
+            let about = About {
+                runtime: job.runtime_id.into(),
+                requirements: requirements.map(str::to_owned).collect(),
+                bytes: 0,
+            };
+            let building = building.described(about, self.quota.each);
             let mut places = Placeholders::new(job.toolchain)?;
             self.build(job, plan, ready.guard.as_ref(), building.root(), &mut places).await?;
             if let Some(guard) = building.finish().await? {
+                self.trim();
                 return Ok((guard, ready));
             }
         }
@@ -198,17 +233,19 @@ impl Environments {
         places: &mut Placeholders,
     ) -> Result<()> {
         places.set("server", server_dir)?;
-        server::write(server_dir, &plan.files).await?;
-        if plan.build.is_empty() {
-            return Ok(());
-        }
         if let Some(guard) = environment {
             places.set("env", guard.root())?;
         }
+        server::write(server_dir, &plan.files).await?;
+        server::link(server_dir, plan, places).await?;
+        if plan.build.is_empty() {
+            return Ok(());
+        }
         let work = self.scratch().await?;
         places.set("work", work.path())?;
-        places.set("cache", &self.package_cache(job.runtime_id).await?)?;
-        self.steps(job, BUILDING).run(&plan.build, places, work.path()).await?;
+        let packages = self.package_cache(job.cx, job.runtime_id).await?;
+        places.set("cache", &packages.folder)?;
+        self.steps(job, Phase::Building).run(&plan.build, places, work.path()).await?;
         places.unset("work");
         Ok(())
     }
@@ -225,6 +262,12 @@ impl Environments {
                 return Ok(Ready { guard: Some(guard), built: false });
             }
             let Some(building) = slot.build(job.cx).await? else { continue };
+            let about = About {
+                runtime: job.runtime_id.into(),
+                requirements: environment.requirements.lines().map(str::to_owned).collect(),
+                bytes: 0,
+            };
+            let building = building.described(about, self.quota.each);
             let work = self.scratch().await?;
             // some installers insist on the name
             let name = environment.resolve.output.rsplit('/').next().unwrap_or("lock");
@@ -234,9 +277,16 @@ impl Environments {
             places.set("env", building.root())?;
             places.set("lock", &lock_file)?;
             places.set("work", work.path())?;
-            places.set("cache", &self.package_cache(job.runtime_id).await?)?;
-            self.steps(job, INSTALLING).run(&environment.install, &places, work.path()).await?;
+            let packages = self.package_cache(job.cx, job.runtime_id).await?;
+            places.set("cache", &packages.folder)?;
+            let install = async |cx: &Cx| {
+                let job = Job { cx, ..*job };
+                self.steps(&job, Phase::Installing).run(&environment.install, &places, work.path()).await
+            };
+            quota::within(job.cx, building.root(), self.quota.each, install).await?;
+            drop(packages);
             if let Some(guard) = building.finish().await? {
+                self.trim();
                 return Ok(Ready { guard: Some(guard), built: true });
             }
         }
@@ -250,15 +300,17 @@ impl Environments {
         if let Some(lock) = read_text(&memo).await? {
             return Ok(lock);
         }
-        let _alone = lockfile::exclusive(job.cx, RESOLVING, &folder.join(format!("{key}.guard"))).await?;
+        let _alone =
+            lockfile::exclusive(job.cx, Phase::Resolving.span().0, &folder.join(format!("{key}.guard"))).await?;
         if let Some(lock) = read_text(&memo).await? {
             return Ok(lock);
         }
         let work = self.scratch().await?;
         let mut places = Placeholders::new(job.toolchain)?;
         places.set("work", work.path())?;
-        places.set("cache", &self.package_cache(job.runtime_id).await?)?;
-        self.steps(job, RESOLVING).run(&resolve.steps, &places, work.path()).await?;
+        let packages = self.package_cache(job.cx, job.runtime_id).await?;
+        places.set("cache", &packages.folder)?;
+        self.steps(job, Phase::Resolving).run(&resolve.steps, &places, work.path()).await?;
         let output = PathBuf::from(places.expand(&resolve.output)?);
         let lock = read_text(&output)
             .await?
@@ -267,7 +319,7 @@ impl Environments {
         Ok(lock)
     }
 
-    fn steps<'a>(&'a self, job: &'a Job<'a>, progress_from: f64) -> Steps<'a> {
+    fn steps<'a>(&'a self, job: &'a Job<'a>, phase: Phase) -> Steps<'a> {
         Steps {
             supervisor: &self.supervisor,
             registries: &self.registries,
@@ -275,7 +327,7 @@ impl Environments {
             runtime_id: job.runtime_id,
             description: job.description,
             missing: job.missing,
-            progress_from,
+            phase,
         }
     }
 
@@ -289,14 +341,31 @@ impl Environments {
         .await
     }
 
-    async fn package_cache(&self, runtime_id: &str) -> Result<PathBuf> {
-        let folder = self.cache_dir.join("packages").join(runtime_id);
+    async fn package_cache(&self, cx: &Cx, runtime_id: &str) -> Result<PackageCache> {
+        let place = contents::packages(&self.cache_dir, runtime_id);
+        let shared = lockfile::shared(cx, Phase::Resolving.span().0, &place.guard).await?;
+        let _ = shared.set_modified(SystemTime::now());
+        let folder = place.folder;
         blocking(move || {
             std::fs::create_dir_all(&folder)?;
-            Ok(folder)
+            Ok(PackageCache { folder, _shared: shared })
         })
         .await
     }
+
+    /// Sees to it, after a build and behind everybody's back, that the cache does not outgrow its bounds.
+    fn trim(&self) {
+        let (contents, most_bytes) = (Contents::of(&self.cache_dir), self.quota.all);
+        if most_bytes < u64::MAX {
+            tokio::task::spawn_blocking(move || contents.trim(most_bytes));
+        }
+    }
+}
+
+/// What an ecosystem's own tools downloaded, kept from being removed while one of them runs.
+struct PackageCache {
+    folder: PathBuf,
+    _shared: File,
 }
 
 #[derive(Default)]
@@ -339,12 +408,16 @@ async fn read_text(path: &Path) -> Result<Option<String>> {
 async fn write_text(path: &Path, text: &str) -> Result<()> {
     let (path, text) = (path.to_path_buf(), text.to_string());
     blocking(move || {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder)?;
-        let temporary = tempfile::NamedTempFile::new_in(folder)?;
-        std::fs::write(temporary.path(), text)?;
-        temporary.persist(&path).map_err(|error| error.error)?;
-        Ok(())
+        std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+        write_file(&path, &text)
     })
     .await
+}
+
+/// [`write_text`], into a folder that is there.
+fn write_file(path: &Path, text: &str) -> Result<()> {
+    let temporary = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    std::fs::write(temporary.path(), text)?;
+    temporary.persist(path).map_err(|error| error.error)?;
+    Ok(())
 }

@@ -31,9 +31,11 @@ pub(super) fn complaints(text: &str, noise: &[String]) -> String {
 
 /// One line, fit to be shown.
 pub(super) fn line(text: &str) -> String {
-    let shown: String = text.chars().filter(|c| !c.is_control()).take(MAX_LINE).collect();
-    let cut = if text.chars().nth(MAX_LINE).is_some() { "…" } else { "" };
-    mask(&shown) + cut
+    // masked before it is cut: a secret without the `@` behind it would not be recognised
+    let masked = mask(&text.chars().filter(|c| !c.is_control()).collect::<String>());
+    let shown: String = masked.chars().take(MAX_LINE).collect();
+    let cut = if masked.chars().nth(MAX_LINE).is_some() { "…" } else { "" };
+    shown + cut
 }
 
 /// The explanation of the first known error text; the order is the runtime's.

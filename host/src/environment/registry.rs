@@ -9,7 +9,10 @@ use std::{
 
 use perennial_sdk::File;
 
-use super::cargo::{self, CargoSettings};
+use super::{
+    cargo::{self, CargoSettings},
+    npmrc,
+};
 
 /// Variables that every installer understands.
 const COMMON: &[&str] = &[
@@ -63,6 +66,7 @@ const CARGO: &[&str] = &["CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTRIES_"];
 pub struct Registries {
     variables: BTreeMap<String, String>,
     mirrors: BTreeMap<String, String>,
+    settled: BTreeMap<String, String>,
     pip_files: Vec<PathBuf>,
     pypi: OnceLock<BTreeMap<String, String>>,
     crates: OnceLock<CargoSettings>,
@@ -88,6 +92,25 @@ impl Registries {
         self
     }
 
+    /// Reaches every registry through this proxy.
+    #[must_use]
+    pub fn proxy(mut self, url: &str) -> Self {
+        let names = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy", "PIP_PROXY"];
+        let names = names.into_iter().chain(["npm_config_https_proxy", "npm_config_proxy"]);
+        self.settled.extend(names.map(|name| (name.to_string(), url.to_string())));
+        self
+    }
+
+    /// Trusts registries by the certificates in this file, in PEM form, instead of the system's.
+    #[must_use]
+    pub fn authorities(mut self, file: &Path) -> Self {
+        let names = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT"];
+        let others = ["NODE_EXTRA_CA_CERTS", "npm_config_cafile", "CARGO_HTTP_CAINFO"];
+        let file = file.to_string_lossy();
+        self.settled.extend(names.into_iter().chain(others).map(|name| (name.to_string(), file.to_string())));
+        self
+    }
+
     /// The variables for a step that talks to a registry.
     pub(super) fn environment(&self, registry: &str) -> BTreeMap<String, String> {
         let mut environment = self.passed(COMMON);
@@ -97,6 +120,10 @@ impl Registries {
         if registry == "crates-io" {
             environment.extend(self.crates().variables.clone());
         }
+        if registry == "npm" {
+            environment.extend(npmrc::settings(&self.variables, self.mirrors.get(registry).map(String::as_str)));
+        }
+        environment.extend(self.settled.clone());
         environment
     }
 
@@ -265,6 +292,22 @@ mod tests {
         assert_eq!(environment["UV_FIND_LINKS"], "/wheels,/more");
         assert_eq!(environment["SSL_CERT_FILE"], "/etc/ca.pem");
         assert!(!environment.contains_key("PIP_USER"));
+    }
+
+    #[test]
+    fn what_the_operator_set_goes_before_all() {
+        let variables = [("HTTPS_PROXY", "http://other"), ("SSL_CERT_FILE", "/other.pem"), ("NO_PROXY", "localhost")];
+        let (_folder, registries) = registries(&variables, "[global]\nproxy = http://third\ncert = /third.pem\n");
+        let registries = registries.proxy("http://proxy").authorities(Path::new("/ca.pem"));
+        let environment = registries.environment("pypi");
+        for name in ["HTTPS_PROXY", "http_proxy", "PIP_PROXY"] {
+            assert_eq!(environment[name], "http://proxy", "{name}");
+        }
+        for name in ["SSL_CERT_FILE", "PIP_CERT"] {
+            assert_eq!(environment[name], "/ca.pem", "{name}");
+        }
+        assert_eq!(environment["NO_PROXY"], "localhost");
+        assert_eq!(registries.environment("npm")["NODE_EXTRA_CA_CERTS"], "/ca.pem");
     }
 
     #[test]

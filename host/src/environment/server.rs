@@ -50,6 +50,31 @@ fn put(files: &[(PathBuf, String)]) -> Result<()> {
     })
 }
 
+/// Makes the links of a plan in the server's folder; whatever is there already is an error, so that no file of the server
+/// hides a package or is written where a link leads.
+pub(super) async fn link(server_dir: &Path, plan: &Plan, places: &Placeholders) -> Result<()> {
+    for (path, target) in &plan.links {
+        let (path, target) = (below(server_dir, path)?, PathBuf::from(places.expand(target)?));
+        blocking(move || {
+            std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+            link_folder(&target, &path)
+                .map_err(|error| Error::from(error).context(format!("failed to link `{}`", path.display())))
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn link_folder(target: &Path, path: &Path) -> std::io::Result<()> {
+    std::os::unix::fs::symlink(target, path)
+}
+
+#[cfg(windows)]
+fn link_folder(target: &Path, path: &Path) -> std::io::Result<()> {
+    std::os::windows::fs::symlink_dir(target, path)
+}
+
 /// The command of a server: its own home and temporary folder, a universal locale, and nothing of the host's environment
 /// but the time zone.
 pub(super) fn process(plan: &Plan, places: &Placeholders, state_dir: &Path) -> Result<ProcessSpec> {
@@ -113,6 +138,18 @@ mod tests {
     #[case("a\0b")]
     fn paths_stay_below(#[case] path: &str) {
         assert!(below(Path::new("/server"), path).is_err());
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_link_takes_the_place_of_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut places = Placeholders::new(&perennial_sdk::Toolchain::default()).unwrap();
+        places.set("env", folder.path()).unwrap();
+        let plan = Plan::default().link("lib/packages", "{env}");
+        link(&folder.path().join("server"), &plan, &places).await.unwrap();
+        assert_eq!(std::fs::read_link(folder.path().join("server/lib/packages")).unwrap(), folder.path());
+        assert!(link(&folder.path().join("server"), &plan, &places).await.is_err());
     }
 
     #[tokio::test]

@@ -1,20 +1,36 @@
-//! The place of one environment on disk: `guard` (the lock), `ready` (which attempt counts, written last) and a folder
-//! for each attempt to build it.
+//! The place of one environment on disk: `guard` (the lock; its time is that of the last use), `ready` (which attempt
+//! counts, written last), `about.json` (for people) and a folder for each attempt to build it.
 
 use std::{
     fs::File,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use perennial_sdk::{Cx, Result};
+use serde::{Deserialize, Serialize};
 
-use super::{INSTALLING, lockfile, read_text, write_text};
+use super::{disk, lockfile, marker::Marker, quota, steps::Phase, write_text};
 use crate::blocking::blocking;
+
+const INSTALLING: f64 = Phase::Installing.span().0;
 
 /// Where an environment is, or will be.
 #[derive(Debug, Clone)]
 pub(super) struct Slot {
     folder: PathBuf,
+}
+
+/// What an environment is for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct About {
+    /// The runtime that planned it.
+    pub(super) runtime: String,
+    /// What was asked for, an entry each.
+    pub(super) requirements: Vec<String>,
+    /// What it takes of the disk.
+    pub(super) bytes: u64,
 }
 
 /// Keeps an environment from being removed, by any host, until it is dropped.
@@ -29,6 +45,8 @@ pub(super) struct Building {
     slot: Slot,
     root: PathBuf,
     exclusive: Option<File>,
+    about: About,
+    most_bytes: u64,
 }
 
 impl Guard {
@@ -45,7 +63,7 @@ impl Slot {
 
     /// The environment, when it has been built.
     pub(super) async fn open(&self, cx: &Cx) -> Result<Option<Guard>> {
-        if read_text(&self.ready()).await?.is_none() {
+        if self.marked().await?.is_none() {
             return Ok(None);
         }
         self.adopt(lockfile::shared(cx, INSTALLING, &self.guard()).await?).await
@@ -59,35 +77,47 @@ impl Slot {
         let Some(exclusive) = lockfile::exclusive_unless(cx, INSTALLING, &guard, &ready).await? else {
             return Ok(None);
         };
-        if read_text(&ready).await?.is_some() {
+        if self.marked().await?.is_some() {
             return Ok(None);
         }
         let folder = self.folder.clone();
         let root = blocking(move || {
             for entry in std::fs::read_dir(&folder)?.flatten() {
                 if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                    remove(&entry.path());
+                    disk::remove(&entry.path());
                 }
             }
             Ok(tempfile::Builder::new().prefix("e").rand_bytes(8).tempdir_in(folder)?.keep())
         })
         .await?;
-        Ok(Some(Building { slot: self.clone(), root, exclusive: Some(exclusive) }))
+        let about = About::default();
+        Ok(Some(Building { slot: self.clone(), root, exclusive: Some(exclusive), about, most_bytes: u64::MAX }))
     }
 
     /// Takes over a shared lock on what is ready.
     async fn adopt(&self, shared: File) -> Result<Option<Guard>> {
-        let Some(name) = read_text(&self.ready()).await? else { return Ok(None) };
-        let root = self.folder.join(name.trim());
-        Ok(Some(Guard { root, _shared: shared }))
+        let Some(name) = self.marked().await? else { return Ok(None) };
+        // a file of another account's can be locked, but not touched
+        let _ = shared.set_modified(SystemTime::now());
+        Ok(Some(Guard { root: self.folder.join(name), _shared: shared }))
     }
 
-    fn guard(&self) -> PathBuf {
+    /// The attempt that counts.
+    async fn marked(&self) -> Result<Option<String>> {
+        let (ready, guard) = (self.ready(), self.guard());
+        blocking(move || Marker::read(&ready, &guard)).await
+    }
+
+    pub(super) fn guard(&self) -> PathBuf {
         self.folder.join("guard")
     }
 
-    fn ready(&self) -> PathBuf {
+    pub(super) fn ready(&self) -> PathBuf {
         self.folder.join("ready")
+    }
+
+    pub(super) fn about(&self) -> PathBuf {
+        self.folder.join("about.json")
     }
 }
 
@@ -96,13 +126,27 @@ impl Building {
         &self.root
     }
 
+    /// Says what it is for, and the most that it may take of the disk.
+    #[must_use]
+    pub(super) fn described(mut self, about: About, most_bytes: u64) -> Self {
+        (self.about, self.most_bytes) = (about, most_bytes);
+        self
+    }
+
     /// Seals the environment and makes it count; none when it was removed at once, for lack of a lock in between.
     pub(super) async fn finish(mut self) -> Result<Option<Guard>> {
         let root = self.root.clone();
-        blocking(move || Ok(seal(&root)?)).await?;
+        self.about.bytes = blocking(move || Ok(disk::seal(&root)?)).await?;
+        if self.about.bytes > self.most_bytes {
+            return Err(quota::too_large(self.most_bytes));
+        }
+        write_text(&self.slot.about(), &serde_json::to_string(&self.about)?).await?;
         let name = self.root.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        write_text(&self.slot.ready(), name).await?;
+        let (marker, ready, guard) = (Marker::new(name), self.slot.ready(), self.slot.guard());
+        let first = (marker.clone(), ready.clone());
+        blocking(move || first.0.write(&first.1)).await?;
         drop(self.exclusive.take());
+        tokio::task::spawn_blocking(move || marker.settle(&ready, &guard));
         self.slot.adopt(lockfile::shared(&Cx::detached(), INSTALLING, &self.slot.guard()).await?).await
     }
 }
@@ -112,7 +156,7 @@ impl Drop for Building {
         if let Some(exclusive) = self.exclusive.take() {
             let root = std::mem::take(&mut self.root);
             let removal = move || {
-                remove(&root);
+                disk::remove(&root);
                 drop(exclusive);
             };
             match tokio::runtime::Handle::try_current() {
@@ -121,50 +165,6 @@ impl Drop for Building {
             }
         }
     }
-}
-
-/// Takes the right to write from everybody, so that no server changes what others run.
-fn seal(folder: &Path) -> std::io::Result<()> {
-    each(folder, &mut |path| {
-        let mut permissions = path.metadata()?.permissions();
-        permissions.set_readonly(true);
-        std::fs::set_permissions(path, permissions)
-    })
-}
-
-/// Removes a folder as far as possible; what stays counts for nothing.
-fn remove(folder: &Path) {
-    let writable = each(folder, &mut |path| {
-        #[cfg(unix)]
-        if path.is_dir() {
-            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
-        }
-        #[cfg(not(unix))]
-        {
-            let mut permissions = path.metadata()?.permissions();
-            #[expect(clippy::permissions_set_readonly_false, reason = "a read-only file cannot be removed there")]
-            permissions.set_readonly(false);
-            std::fs::set_permissions(path, permissions)?;
-        }
-        Ok(())
-    });
-    if let Err(error) = writable.and_then(|()| std::fs::remove_dir_all(folder)) {
-        tracing::warn!(folder = %folder.display(), %error, "an unfinished environment was not removed");
-    }
-}
-
-/// Every file and folder below, the folder itself last; links are left alone, since they lead elsewhere.
-fn each(folder: &Path, act: &mut impl FnMut(&Path) -> std::io::Result<()>) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            each(&entry.path(), act)?;
-        } else if kind.is_file() {
-            act(&entry.path())?;
-        }
-    }
-    act(folder)
 }
 
 #[cfg(test)]
@@ -193,7 +193,7 @@ mod tests {
         assert!(guard.root().metadata().unwrap().permissions().readonly());
         assert_eq!(slot.open(&cx).await.unwrap().unwrap().root(), guard.root());
         assert!(slot.build(&cx).await.unwrap().is_none(), "nobody waits for what is ready and in use");
-        remove(guard.root());
+        disk::remove(guard.root());
         assert!(!guard.root().exists());
     }
 }

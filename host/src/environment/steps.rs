@@ -3,11 +3,22 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use perennial_sdk::{Cx, Description, Error, ErrorCode, Result, Stage, Step};
 use serde_json::json;
 
-use super::{BUILDING, Registries, output, placeholders::Placeholders, server};
+use super::{Registries, output, placeholders::Placeholders, server, stages::Stages};
 use crate::supervisor::{Finished, ProcessSpec, Supervisor};
 
 /// Bytes of what a compiler says that are kept.
 const MAX_SAID: usize = 64 << 10;
+
+/// A part of the way from a plan to a server that can be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Requirements become a lock.
+    Resolving,
+    /// A lock becomes an environment.
+    Installing,
+    /// The server's own source is built.
+    Building,
+}
 
 /// Runs the steps of a plan.
 pub(super) struct Steps<'a> {
@@ -18,8 +29,22 @@ pub(super) struct Steps<'a> {
     pub(super) description: &'a Description,
     /// Why nothing can be run: a program that is no longer there.
     pub(super) missing: Option<&'a Error>,
-    /// Where the progress of these steps begins; each takes 1.
-    pub(super) progress_from: f64,
+    /// What they do.
+    pub(super) phase: Phase,
+}
+
+impl Phase {
+    /// What all of the way comes to; starting the server is the rest.
+    pub(super) const ALL: f64 = 100.0;
+
+    /// Where its part of [`Phase::ALL`] begins and ends. How long it takes nobody knows, but it must only ever grow.
+    pub(super) const fn span(self) -> (f64, f64) {
+        match self {
+            Self::Resolving => (0.0, 15.0),
+            Self::Installing => (15.0, 75.0),
+            Self::Building => (75.0, 95.0),
+        }
+    }
 }
 
 impl Steps<'_> {
@@ -28,12 +53,15 @@ impl Steps<'_> {
         if let Some(missing) = self.missing.filter(|_| !steps.is_empty()) {
             return Err(missing.clone());
         }
+        let (from, to) = self.phase.span();
+        let each = (to - from) / steps.len().max(1) as f64;
         for (number, step) in steps.iter().enumerate() {
             server::write_files(work, &step.files).await?;
             if let Some(registry) = &step.network {
                 server::write_files(work, &self.registries.files(registry)).await?;
             }
-            let finished = self.step(step, self.progress_from + number as f64, places, work).await?;
+            let from = from + each * number as f64;
+            let finished = self.step(step, (from, from + each), places, work).await?;
             if !finished.exit.success() {
                 return Err(self.failure(step, &finished));
             }
@@ -41,25 +69,27 @@ impl Steps<'_> {
         Ok(())
     }
 
-    async fn step(&self, step: &Step, progress: f64, places: &Placeholders, work: &Path) -> Result<Finished> {
-        let doing = self.doing(step);
-        self.cx.progress(progress, None, &doing);
+    async fn step(&self, step: &Step, (from, to): (f64, f64), places: &Placeholders, work: &Path) -> Result<Finished> {
+        let mut stages = Stages::new(step.stage, self.doing(step.stage));
+        self.cx.progress(from, Some(Phase::ALL), stages.doing());
         let (program, args, env) = places.command(&step.command)?;
         let mut environment = bare_environment(&program, work);
         if let Some(registry) = &step.network {
             environment.extend(self.registries.environment(registry));
         }
         environment.extend(env);
-        let spec = ProcessSpec { label: doing.clone(), program, args, env: environment, cwd: work.to_path_buf() };
+        let label = stages.doing().to_owned();
+        let spec = ProcessSpec { label, program, args, env: environment, cwd: work.to_path_buf() };
         let limit = Duration::from_secs(step.time_limit_s);
-        let (mut lines, mut said) = (0.0, String::new());
+        let mut said = String::new();
         let show = |line: &str| {
-            lines += 1.0;
-            if self.builds_server() && said.len() < MAX_SAID {
+            if self.phase == Phase::Building && said.len() < MAX_SAID {
                 said.push_str(line);
                 said.push('\n');
             }
-            self.cx.progress(progress + lines / (lines + 1.0), None, format!("{doing}: {}", output::line(line)));
+            if let Some(told) = stages.read(line) {
+                self.cx.progress(from + (to - from) * stages.fraction(), Some(Phase::ALL), told);
+            }
         };
         let run = self.supervisor.run(self.cx, spec, limit, show).await;
         let finished = run.map_err(|error| self.explained(error))?;
@@ -67,23 +97,21 @@ impl Steps<'_> {
         Ok(if said.is_empty() { finished } else { Finished { tail: said, ..finished } })
     }
 
-    fn doing(&self, step: &Step) -> String {
-        let what = if self.builds_server() { "the server".into() } else { format!("{} packages", self.runtime_id) };
-        format!("{} {what}", doing(step.stage))
-    }
-
-    fn builds_server(&self) -> bool {
-        self.progress_from >= BUILDING
+    fn doing(&self, stage: Stage) -> String {
+        match self.phase {
+            Phase::Building => format!("{} the server", doing(stage)),
+            Phase::Resolving | Phase::Installing => format!("{} {} packages", doing(stage), self.runtime_id),
+        }
     }
 
     fn failure(&self, step: &Step, finished: &Finished) -> Error {
-        if self.builds_server() {
+        if self.phase == Phase::Building {
             return self.rejection(step, finished);
         }
         let text = format!("{}\n{}", String::from_utf8_lossy(&finished.stdout), finished.tail);
         let tail = output::tail(if finished.tail.trim().is_empty() { &text } else { &finished.tail });
         let code = if step.network.is_some() { ErrorCode::Unavailable } else { ErrorCode::Invalid };
-        let mut error = Error::new(code, format!("the installer {} while {}", finished.exit, self.doing(step)));
+        let mut error = Error::new(code, format!("the installer {} while {}", finished.exit, self.doing(step.stage)));
         error.retryable = false;
         error.hint = output::hint(&self.description.hints, &text).map(Into::into);
         error.data = json!({ "stage": step.stage, "tail": tail });
@@ -98,7 +126,7 @@ impl Steps<'_> {
         } else {
             finished.tail.clone()
         };
-        let doing = self.doing(step);
+        let doing = self.doing(step.stage);
         let mut error = Error::invalid(format!("the compiler {} while {doing}", finished.exit));
         error.hint = output::hint(&self.description.hints, &text).map(Into::into);
         error.data = json!({ "stage": step.stage, "log": output::complaints(&text, &self.description.noise) });

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     io,
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -160,15 +161,23 @@ impl Calls {
         Some(wire)
     }
 
-    pub(super) fn progress(&self, params: Option<&RawValue>) {
-        let Some(Ok(params)) = params.map(|raw| serde_json::from_str::<Map<String, Value>>(raw.get())) else { return };
+    /// Passes a progress notification on; false when nobody waits for it.
+    pub(super) fn progress(&self, params: Option<&RawValue>) -> bool {
+        let Some(Ok(params)) = params.map(|raw| serde_json::from_str::<Map<String, Value>>(raw.get())) else {
+            return false;
+        };
         let token = params.get("progressToken").and_then(Value::as_i64);
         let sink = token.and_then(|id| match self.pending().requests.get(&id) {
             Some(Asker::Past { progress, .. }) => progress.clone(),
             _ => None,
         });
-        if let Some(sink) = sink {
-            sink(params);
+        sink.map(|sink| sink(params)).is_some()
+    }
+
+    /// Waits until nothing is asked any more.
+    pub(super) async fn idle(&self) {
+        while !self.pending().requests.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -206,7 +215,7 @@ impl Calls {
     }
 
     pub(super) fn stray(&self, line: &[u8]) {
-        self.0.stray.push(line);
+        self.0.stray.push_line(line);
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {

@@ -4,7 +4,10 @@
 //! untouched; whatever cannot be used but can be tied to a request fails that request at once; all the rest goes to the
 //! ring of stray lines and never to a caller.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use rmcp::{
@@ -31,6 +34,14 @@ pub(super) struct Downstream {
     line_limit: usize,
     calls: Calls,
     ready: Vec<RxJsonRpcMessage<RoleClient>>,
+    useless: Useless,
+}
+
+/// What a child has lately said that nobody asked for.
+struct Useless {
+    since: Instant,
+    lines: usize,
+    bytes: usize,
 }
 
 /// How long a child may leave its standard input full before it counts as stuck.
@@ -39,29 +50,37 @@ const PATIENCE: Duration = Duration::from_secs(10);
 impl Downstream {
     pub(super) fn new(stdin: pipe::Sender, stdout: pipe::Receiver, stray: Ring, line_limit: usize) -> Self {
         let calls = Calls::new(Outbox::start(stdin, PATIENCE), stray);
-        Self { lines: Lines::new(stdout, line_limit), line_limit, calls, ready: Vec::new() }
+        Self {
+            lines: Lines::new(stdout, line_limit),
+            line_limit,
+            calls,
+            ready: Vec::new(),
+            useless: Useless::default(),
+        }
     }
 
     pub(super) fn calls(&self) -> Calls {
         self.calls.clone()
     }
 
-    fn accept(&mut self, line: &Bytes) {
+    /// Deals with a line; false when it was of no use to anybody.
+    fn accept(&mut self, line: &Bytes) -> bool {
         let line = trimmed(line);
         if line.is_empty() {
-            return;
+            return false;
         }
         // batches were part of MCP for one revision
         if line[0] == b'['
             && let Ok(batch) = serde_json::from_slice::<Vec<&RawValue>>(&line)
         {
+            let mut useful = false;
             for message in batch {
                 match Envelope::parse(message.get().as_bytes()) {
-                    Ok(envelope) => self.message(&envelope, &line.slice_ref(message.get().as_bytes())),
+                    Ok(envelope) => useful |= self.message(&envelope, &line.slice_ref(message.get().as_bytes())),
                     Err(_) => self.calls.stray(message.get().as_bytes()),
                 }
             }
-            return;
+            return useful;
         }
         match Envelope::parse(&line) {
             Ok(envelope) => self.message(&envelope, &line),
@@ -69,7 +88,7 @@ impl Downstream {
         }
     }
 
-    fn undecodable(&mut self, line: &Bytes, error: &serde_json::Error) {
+    fn undecodable(&mut self, line: &Bytes, error: &serde_json::Error) -> bool {
         // text printed without a newline in front of a message
         if let Some(at) = memchr::memmem::find(line, br#"{"jsonrpc""#).filter(|at| *at > 0)
             && Envelope::parse(&line[at..]).is_ok()
@@ -78,33 +97,37 @@ impl Downstream {
             return self.accept(&line.slice(at..));
         }
         let why = format!("the answer is not valid JSON: {error}");
-        if !self.calls.fail_mentioned(line, why, &mut self.ready) {
+        let useful = self.calls.fail_mentioned(line, why, &mut self.ready);
+        if !useful {
             self.calls.stray(line);
         }
+        useful
     }
 
-    fn message(&mut self, envelope: &Envelope<'_>, line: &Bytes) {
+    fn message(&mut self, envelope: &Envelope<'_>, line: &Bytes) -> bool {
         if let Some(method) = &envelope.method {
-            return self.child_speaks(method, envelope, line);
+            return self.child_speaks(method, envelope);
         }
-        if envelope.result.is_none() && envelope.error.is_none() {
-            return self.calls.stray(line);
-        }
-        let Some(asker) = envelope.lenient_id().and_then(|id| self.calls.take(id)) else {
-            return self.calls.stray(line);
+        let asker = match envelope.result.is_some() || envelope.error.is_some() {
+            true => envelope.lenient_id().and_then(|id| self.calls.take(id)),
+            false => None,
         };
         // `"error": null` beside a result is a habit from JSON-RPC 1.0
         let error = envelope.error.filter(|error| error.get() != "null").map(lenient_error);
         let result = envelope.result.map_or("null", RawValue::get);
         match (asker, error) {
-            (Asker::Past { answer, .. }, Some(error)) => drop(answer.send(Answer::Error(error))),
-            (Asker::Past { answer, .. }, None) => {
+            (None, _) => {
+                self.calls.stray(line);
+                return false;
+            }
+            (Some(Asker::Past { answer, .. }), Some(error)) => drop(answer.send(Answer::Error(error))),
+            (Some(Asker::Past { answer, .. }), None) => {
                 let raw =
                     envelope.result.map_or(Bytes::from_static(b"null"), |raw| line.slice_ref(raw.get().as_bytes()));
                 let _ = answer.send(Answer::Result(raw));
             }
-            (Asker::Rmcp { id, .. }, Some(error)) => self.ready.push(JsonRpcMessage::error(error, Some(id))),
-            (Asker::Rmcp { id, method }, None) => self.ready.push(match decode(&method, result) {
+            (Some(Asker::Rmcp { id, .. }), Some(error)) => self.ready.push(JsonRpcMessage::error(error, Some(id))),
+            (Some(Asker::Rmcp { id, method }), None) => self.ready.push(match decode(&method, result) {
                 Ok(result) => JsonRpcMessage::response(result, id),
                 Err(error) => {
                     let why = format!("the answer to `{method}` does not fit: {error}");
@@ -112,26 +135,57 @@ impl Downstream {
                 }
             }),
         }
+        true
     }
 
-    fn child_speaks(&mut self, method: &str, envelope: &Envelope<'_>, line: &Bytes) {
+    /// Requests of a child are answered here, with what fits into its queue: rmcp would start a task for each, without
+    /// bound, for a child that asks and never reads.
+    fn child_speaks(&mut self, method: &str, envelope: &Envelope<'_>) -> bool {
         match (method, envelope.id) {
-            ("notifications/progress", None) => self.calls.progress(envelope.params),
+            ("notifications/progress", None) => return self.calls.progress(envelope.params),
             ("notifications/tools/list_changed", None) => self.calls.tell_tools_changed(),
-            (_, None) => self.ready.extend(serde_json::from_slice(line).ok()),
-            (_, Some(id)) => match serde_json::from_slice(line) {
-                Ok(request) => self.ready.push(request),
-                Err(_) => {
-                    let refusal = format!(
-                        "{{\"jsonrpc\":\"2.0\",\"id\":{},\"error\":{{\"code\":-32602,\"message\":\"the parameters do not \
-                         fit the method\"}}}}\n",
-                        id.get()
-                    );
-                    self.calls.outbox().try_send(refusal.into());
-                    self.calls.stray(line);
-                }
-            },
+            (_, None) => {}
+            ("ping", Some(id)) => {
+                let answer = format!("{{\"jsonrpc\":\"2.0\",\"id\":{},\"result\":{{}}}}\n", id.get());
+                self.calls.outbox().try_send(answer.into());
+            }
+            (_, Some(id)) => {
+                let refusal = format!(
+                    "{{\"jsonrpc\":\"2.0\",\"id\":{},\"error\":{{\"code\":-32601,\"message\":\"the host does not offer \
+                     this method\"}}}}\n",
+                    id.get()
+                );
+                self.calls.outbox().try_send(refusal.into());
+            }
         }
+        false
+    }
+}
+
+impl Useless {
+    /// Counts a line that nobody asked for.
+    fn count(&mut self, bytes: usize) {
+        if self.since.elapsed() > Self::PERIOD {
+            *self = Self::default();
+        }
+        self.lines += 1;
+        self.bytes += bytes;
+    }
+
+    /// How long nothing should be read of a child that has said too much.
+    fn pause(&self) -> Option<Duration> {
+        let too_much = self.lines > Self::MOST_LINES || self.bytes > Self::MOST_BYTES;
+        Self::PERIOD.checked_sub(self.since.elapsed()).filter(|_| too_much)
+    }
+
+    const PERIOD: Duration = Duration::from_secs(1);
+    const MOST_LINES: usize = 2000;
+    const MOST_BYTES: usize = 8 * 1024 * 1024;
+}
+
+impl Default for Useless {
+    fn default() -> Self {
+        Self { since: Instant::now(), lines: 0, bytes: 0 }
     }
 }
 
@@ -164,28 +218,41 @@ impl Transport<RoleClient> for Downstream {
             if !self.ready.is_empty() {
                 return Some(self.ready.remove(0));
             }
+            // back-pressure for a child that floods its output: its siblings share this thread
+            if let Some(pause) = self.useless.pause() {
+                tokio::time::sleep(pause).await;
+                self.useless = Useless::default();
+            }
             let stuck = self.calls.outbox().broken();
             let line = tokio::select! {
                 line = self.lines.next() => line,
                 () = stuck.cancelled() => Ok(None),
             };
-            match line {
-                Ok(Some(Line::Whole(line))) => self.accept(&line),
+            let (useful, bytes) = match line {
+                Ok(Some(Line::Whole(line))) => (self.accept(&line), line.len()),
                 // half an answer is none: the death that cut it off is what the caller must hear of
-                Ok(Some(Line::Broken(line))) => match Envelope::parse(&trimmed(&line)) {
-                    Ok(_) => self.accept(&line),
-                    Err(_) => self.calls.stray(&line),
-                },
+                Ok(Some(Line::Broken(line))) if Envelope::parse(&trimmed(&line)).is_ok() => {
+                    (self.accept(&line), line.len())
+                }
+                Ok(Some(Line::Broken(line))) => {
+                    self.calls.stray(&line);
+                    (false, line.len())
+                }
                 Ok(Some(Line::TooLong(start))) => {
                     let why = format!("the answer is longer than the limit of {} bytes", self.line_limit);
-                    if !self.calls.fail_mentioned(&start, why, &mut self.ready) {
+                    let useful = self.calls.fail_mentioned(&start, why, &mut self.ready);
+                    if !useful {
                         self.calls.stray(&start);
                     }
+                    (useful, self.line_limit)
                 }
                 Ok(None) | Err(_) => {
                     self.calls.end();
                     return None;
                 }
+            };
+            if !useful {
+                self.useless.count(bytes);
             }
         }
     }

@@ -10,6 +10,7 @@ pub(super) struct Lines<R> {
     reader: R,
     buffer: BytesMut,
     scanned: usize,
+    last: usize,
     limit: usize,
     skipping: bool,
     ended: bool,
@@ -28,9 +29,13 @@ pub(super) enum Line {
 const READ_SIZE: usize = 16 * 1024;
 const KEPT_OF_TOO_LONG: usize = 512;
 
+/// Room that stays after a long line, and after a short one.
+const MOST_KEPT: usize = 512 * 1024;
+const SHORT_KEPT: usize = 4 * READ_SIZE;
+
 impl<R: AsyncRead + Unpin> Lines<R> {
     pub(super) fn new(reader: R, limit: usize) -> Self {
-        Self { reader, buffer: BytesMut::new(), scanned: 0, limit, skipping: false, ended: false }
+        Self { reader, buffer: BytesMut::new(), scanned: 0, last: 0, limit, skipping: false, ended: false }
     }
 
     /// The next line; none after the end.
@@ -40,6 +45,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 let mut line = self.buffer.split_to(self.scanned + at + 1).freeze();
                 line.truncate(line.len() - 1);
                 self.scanned = 0;
+                self.last = line.len();
                 match std::mem::take(&mut self.skipping) {
                     true => continue,
                     false if line.len() > self.limit => return Ok(Some(Line::TooLong(line.slice(..KEPT_OF_TOO_LONG)))),
@@ -60,11 +66,12 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 self.scanned = 0;
                 return Ok((!rest.is_empty()).then_some(Line::Broken(rest)));
             }
-            if self.buffer.is_empty() {
-                // what one long line took is not kept for the short ones that follow
-                self.buffer = BytesMut::new();
-            }
             self.buffer.reserve(READ_SIZE);
+            // a buffer that is given back after each of many long lines is paged in again for the next
+            let most = if self.last > READ_SIZE { MOST_KEPT } else { SHORT_KEPT };
+            if self.buffer.is_empty() && self.buffer.capacity() > most {
+                self.buffer = BytesMut::with_capacity(READ_SIZE);
+            }
             self.ended = self.reader.read_buf(&mut self.buffer).await? == 0;
         }
     }
@@ -91,6 +98,20 @@ mod tests {
     #[tokio::test]
     async fn splits_at_newlines_and_keeps_an_unfinished_end_apart() {
         assert_eq!(all(b"a\n\nb\nc", 10).await, ["whole a", "whole ", "whole b", "broken c"]);
+    }
+
+    #[tokio::test]
+    async fn keeps_no_more_room_than_the_last_line_needs() {
+        let (mut input, reader) = tokio::io::duplex(8 * 1024 * 1024);
+        let mut lines = Lines::new(reader, usize::MAX);
+        for (bytes, most) in [(4_000_000, MOST_KEPT), (100_000, MOST_KEPT), (10, SHORT_KEPT)] {
+            let mut line = b"x".repeat(bytes);
+            line.push(b'\n');
+            tokio::io::AsyncWriteExt::write_all(&mut input, &line).await.unwrap();
+            assert!(matches!(lines.next().await.unwrap(), Some(Line::Whole(line)) if line.len() == bytes));
+            assert!(futures_util::FutureExt::now_or_never(lines.next()).is_none());
+            assert!(lines.buffer.capacity() <= most, "{bytes}: {}", lines.buffer.capacity());
+        }
     }
 
     #[tokio::test]

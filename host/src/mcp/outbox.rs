@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use bytes::{Bytes, BytesMut};
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -13,9 +13,15 @@ use tokio_util::sync::CancellationToken;
 /// Queues whole lines for one writer, in order. Cheap to clone; the writer ends when the last clone is gone.
 #[derive(Clone)]
 pub(super) struct Outbox {
-    queue: mpsc::Sender<Bytes>,
+    queue: mpsc::Sender<Item>,
     broken: CancellationToken,
     closing: CancellationToken,
+}
+
+enum Item {
+    Line(Bytes),
+    /// Everything before it has been written.
+    Flushed(oneshot::Sender<()>),
 }
 
 const QUEUE_LENGTH: usize = 256;
@@ -37,12 +43,12 @@ impl Outbox {
 
     /// Queues a line, which must end in a newline; waits while the queue is full.
     pub(super) async fn send(&self, line: Bytes) -> io::Result<()> {
-        self.queue.send(line).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.queue.send(Item::Line(line)).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 
     /// Queues a line if there is room: for what may be lost, such as progress.
     pub(super) fn try_send(&self, line: Bytes) -> bool {
-        self.queue.try_send(line).is_ok()
+        self.queue.try_send(Item::Line(line)).is_ok()
     }
 
     /// Fires when nothing more can be written.
@@ -57,22 +63,34 @@ impl Outbox {
 
     /// Waits until everything queued so far is written, or writing has failed.
     pub(super) async fn flushed(&self) {
-        tokio::select! {
-            _ = self.queue.reserve_many(QUEUE_LENGTH) => {}
-            () = self.broken.cancelled() => {}
+        let (sender, flushed) = oneshot::channel();
+        if self.queue.send(Item::Flushed(sender)).await.is_ok() {
+            let _ = flushed.await;
         }
     }
 }
 
-async fn write_all(mut writer: impl AsyncWrite + Unpin, mut lines: mpsc::Receiver<Bytes>, patience: Duration) {
-    while let Some(first) = lines.recv().await {
-        let mut batch = first;
-        if !lines.is_empty() && batch.len() < BATCH_BYTES {
+async fn write_all(mut writer: impl AsyncWrite + Unpin, mut items: mpsc::Receiver<Item>, patience: Duration) {
+    let mut next = None;
+    while let Some(item) = match next.take() {
+        Some(item) => Some(item),
+        None => items.recv().await,
+    } {
+        let mut batch = match item {
+            Item::Line(line) => line,
+            Item::Flushed(sender) => {
+                let _ = sender.send(());
+                continue;
+            }
+        };
+        if !items.is_empty() && batch.len() < BATCH_BYTES {
             let mut joined = BytesMut::from(batch);
-            while joined.len() < BATCH_BYTES
-                && let Ok(line) = lines.try_recv()
-            {
-                joined.extend_from_slice(&line);
+            while joined.len() < BATCH_BYTES && next.is_none() {
+                match items.try_recv() {
+                    Ok(Item::Line(line)) => joined.extend_from_slice(&line),
+                    Ok(flushed) => next = Some(flushed),
+                    Err(_) => break,
+                }
             }
             batch = joined.freeze();
         }

@@ -50,11 +50,13 @@ pub async fn serve(
 ) -> Result<(), Error> {
     let (reader, writer) = wire.open().map_err(|error| Error::from(error).context("the wire cannot be opened"))?;
     let upstream = Upstream::new(reader, writer, host.settings.line_bytes, ended.clone());
-    let server = Server { host, registry, outbox: upstream.outbox(), in_flight: upstream.in_flight() };
+    let outbox = upstream.outbox();
+    let server = Server { host, registry, outbox: outbox.clone(), in_flight: upstream.in_flight() };
     match server.serve_with_ct(upstream, stop).await {
         Ok(running) => drop(running.waiting().await),
         Err(error) => tracing::debug!(%error, "the client left before it began"),
     }
+    outbox.flushed().await;
     ended.cancel();
     Ok(())
 }
@@ -118,8 +120,11 @@ impl Server {
     /// Progress goes past rmcp too, so that it stays in front of the result that follows it.
     fn progress_sink(&self, context: &RequestContext<RoleServer>) -> Option<ProgressSink> {
         let token = serde_json::to_value(context.meta.get_progress_token()?).ok()?;
-        let outbox = self.outbox.clone();
+        let (outbox, answered) = (self.outbox.clone(), context.ct.clone());
         Some(Arc::new(move |mut params: Map<String, Value>| {
+            if answered.is_cancelled() {
+                return;
+            }
             params.insert("progressToken".into(), token.clone());
             let line = json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": params });
             outbox.try_send(Bytes::from(format!("{line}\n")));

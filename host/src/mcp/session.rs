@@ -180,6 +180,11 @@ impl Session {
         self.calls.ended().cancelled().await;
     }
 
+    /// Waits until no call is in flight.
+    pub async fn idle(&self) {
+        self.calls.idle().await;
+    }
+
     /// Closes the child's input, which asks it to end, and fails the calls that still wait.
     pub fn close(&self) {
         self.calls.close();

@@ -11,8 +11,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use rmcp::{
     RoleServer,
     model::{
-        CallToolRequest, CallToolRequestParams, ClientNotification, ClientRequest, ErrorCode, ErrorData,
-        JsonRpcMessage, RequestId, ServerJsonRpcMessage,
+        CallToolRequest, CallToolRequestParams, ClientNotification, ClientRequest, ErrorCode, ErrorData, GetMeta,
+        JsonRpcMessage, ProtocolVersion, RequestId, ServerJsonRpcMessage,
     },
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
     transport::Transport,
@@ -111,7 +111,7 @@ impl Upstream {
                 }
                 match request(method, &envelope, &line, &id) {
                     Ok(message) => {
-                        self.opened = true;
+                        self.opened |= opens(&message);
                         Some(message)
                     }
                     Err(error) => {
@@ -237,6 +237,21 @@ fn request(
         call.extensions.insert(meta);
     }
     Ok(JsonRpcMessage::request(ClientRequest::CallToolRequest(call), id.clone()))
+}
+
+/// Whether rmcp leaves its handshake with this request. Until then it ends the whole connection on anything that is no
+/// request, though a client may well cancel its probe.
+fn opens(message: &RxJsonRpcMessage<RoleServer>) -> bool {
+    let JsonRpcMessage::Request(request) = message else { return false };
+    match &request.request {
+        ClientRequest::InitializeRequest(_) => true,
+        ClientRequest::PingRequest(_) | ClientRequest::DiscoverRequest(_) => false,
+        other => {
+            let meta = other.get_meta();
+            meta.missing_required_keys(&ProtocolVersion::V_2026_07_28).is_empty()
+                && meta.protocol_version().is_some_and(|version| ProtocolVersion::KNOWN_VERSIONS.contains(&version))
+        }
+    }
 }
 
 fn spliced(id: &RequestId, passed: &Passed) -> io::Result<Bytes> {

@@ -111,7 +111,8 @@ impl Plugins {
         }
     }
 
-    fn runtimes(&self) -> impl Iterator<Item = Runtime> {
+    /// The language runtimes.
+    pub fn runtimes(&self) -> impl Iterator<Item = Runtime> {
         self.all.iter().filter_map(|plugin| {
             Some(Runtime {
                 name: plugin.name.clone(),

@@ -98,13 +98,32 @@ impl Toolchains {
         self.cache_dir.join(format!("toolchain-{runtime_id}.json"))
     }
 
-    async fn search(&self, runtime_id: &str, description: &Description) -> Result<Arc<Toolchain>> {
+    /// Every program of a runtime on its own: where it is, or what [`Toolchains::find`] would say of it.
+    pub async fn survey<'a>(&self, description: &'a Description) -> Vec<(&'a Program, Result<Tool>)> {
+        let programs = &description.programs;
+        match self.outcomes(description).await {
+            Ok(outcomes) => {
+                let missing = |program: &Program, outcome: Result<Tool, Vec<Rejected>>| {
+                    outcome.map_err(|rejected| self.missing(program, &rejected))
+                };
+                programs.iter().zip(outcomes).map(|(program, outcome)| (program, missing(program, outcome))).collect()
+            }
+            Err(error) => programs.iter().map(|program| (program, Err(error.clone()))).collect(),
+        }
+    }
+
+    async fn outcomes(&self, description: &Description) -> Result<Vec<Result<Tool, Vec<Rejected>>>> {
         let cache_dir = self.cache_dir.clone();
         blocking(move || Ok(std::fs::create_dir_all(cache_dir)?)).await?;
         self.memo.load().await;
-        let searches = description.programs.iter().map(|program| self.program(program));
+        let outcomes = join_all(description.programs.iter().map(|program| self.program(program))).await;
+        self.memo.save().await;
+        Ok(outcomes)
+    }
+
+    async fn search(&self, runtime_id: &str, description: &Description) -> Result<Arc<Toolchain>> {
         let mut tools = BTreeMap::new();
-        for (program, outcome) in description.programs.iter().zip(join_all(searches).await) {
+        for (program, outcome) in description.programs.iter().zip(self.outcomes(description).await?) {
             match outcome {
                 Ok(tool) => {
                     tools.insert(program.name.clone(), tool);
@@ -117,7 +136,6 @@ impl Toolchains {
                 }
             }
         }
-        self.memo.save().await;
         let toolchain = Toolchain { tools, platform: platform() };
         self.remember(runtime_id, &toolchain).await;
         Ok(Arc::new(toolchain))

@@ -34,6 +34,7 @@ pub(super) async fn ask(
     environment: BTreeMap<String, String>,
     folder: &Path,
 ) -> Result<Tool> {
+    let environment = with_neighbours(environment, candidate);
     let run = async |path: PathBuf, args: &[String]| {
         let spec = ProcessSpec {
             label: format!("probe {}", program.name),
@@ -77,6 +78,15 @@ fn home_in(printed: &[u8], path: &str) -> Option<(PathBuf, PathBuf)> {
     let folders = text.lines().map(|line| PathBuf::from(line.trim())).filter(|folder| folder.is_absolute());
     let mut programs = folders.map(|folder| (folder.join(format!("{path}{}", std::env::consts::EXE_SUFFIX)), folder));
     programs.find(|(program, _)| program.is_file())
+}
+
+/// A program that is a script, such as npm, finds its interpreter beside it when `PATH` leads nowhere near.
+fn with_neighbours(mut environment: BTreeMap<String, String>, candidate: &Path) -> BTreeMap<String, String> {
+    if let Some(folder) = candidate.parent().and_then(Path::to_str) {
+        let path = environment.entry("PATH".into()).or_default();
+        *path = if path.is_empty() { folder.to_string() } else { format!("{path}:{folder}") };
+    }
+    environment
 }
 
 /// The numbers of a version: `3.12.1` and `v3.12.1-beta` are both 3, 12, 1.

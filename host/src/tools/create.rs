@@ -4,9 +4,13 @@ use perennial_sdk::{Dependencies, Description, Error, Result, ServerSpec, Templa
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-use super::{BuiltIn, Call, Effect, input, input::Parts, progress_params};
+use super::{
+    BuiltIn, Call, Effect, input,
+    input::Parts,
+    patience::{self, OutOfPatience},
+};
 use crate::{
     catalog::{Catalog, Server},
     launch::Instance,
@@ -18,20 +22,14 @@ pub(super) struct CreateServer;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Arguments {
-    /// The language: python or rust.
+    /// The language: python, typescript, javascript, rust, or what plugins add; an unknown one is answered with the list.
     language: String,
     /// What to call the server.
     #[serde(default)]
     name: Option<String>,
     #[serde(flatten)]
-    parts: PartsOnly,
+    parts: Parts,
 }
-
-/// [`Parts`] inside another struct: serde cannot refuse unknown fields through a flattened struct, so this one does.
-type PartsOnly = Parts;
-
-/// No answer takes longer than this: what is not up by then goes on without its caller.
-pub(super) const LONGEST_SILENCE: Duration = Duration::from_secs(40);
 
 /// Ends a server whose creation was given up.
 pub(super) struct Unfinished {
@@ -80,8 +78,8 @@ impl BuiltIn for CreateServer {
     }
 }
 
-/// Waits for a new server and answers with what it can do; after [`LONGEST_SILENCE`] with how far it is. `first_line`
-/// makes the first line of the text and the message of the facts.
+/// Waits for a new server and answers with what it can do, or, when callers put up with no more, with how far it is:
+/// it then goes on to come up without them. `first_line` makes the first line of the text and the message of the facts.
 pub(super) async fn answer_when_up(
     call: &Call,
     server: Arc<Server>,
@@ -89,7 +87,7 @@ pub(super) async fn answer_when_up(
 ) -> Result<Reply> {
     let begun = Instant::now();
     let unfinished = Unfinished::new(call, server.clone());
-    let up = with_progress(call, &server, timeout_at(begun + LONGEST_SILENCE, server.settled())).await;
+    let up = patience::settled(call, &server).await;
     let id = server.id.to_string();
     match up {
         Ok(Ok(instance)) => {
@@ -97,9 +95,9 @@ pub(super) async fn answer_when_up(
             Ok(up_reply(&server, &instance, begun.elapsed(), first_line(&id)))
         }
         Ok(Err(error)) => Err(error),
-        Err(_) => {
+        Err(OutOfPatience) => {
             unfinished.keep();
-            let doing = server.progress().borrow().as_ref().map(|step| step.message.clone()).unwrap_or_default();
+            let doing = patience::doing(&server);
             let message = format!("still building ({doing}); `get-server` tells how far it is");
             let first = json!({ "serverId": id, "status": "building", "message": message });
             Ok(Said::new(first.to_string(), first).into())
@@ -129,26 +127,6 @@ fn up_reply(server: &Server, instance: &Instance, took: Duration, (first, messag
         "notes": status.notes,
     });
     Said::new(text, facts).into()
-}
-
-/// Passes a server's progress on to the caller while `work` goes on.
-async fn with_progress<T>(call: &Call, server: &Server, work: impl Future<Output = T>) -> T {
-    let Some(sink) = &call.progress else { return work.await };
-    let mut progress = server.progress();
-    let mut count = 0.0;
-    tokio::pin!(work);
-    loop {
-        tokio::select! {
-            done = &mut work => return done,
-            Ok(()) = progress.changed() => {
-                if let Some(step) = progress.borrow_and_update().clone() {
-                    // MCP wants every report of a call to be higher than the one before
-                    count += 1.0;
-                    sink(progress_params(&perennial_sdk::Progress { done: count, total: None, ..step }));
-                }
-            }
-        }
-    }
 }
 
 fn template<'a>(description: &'a Description, language: &str, wanted: &Dependencies) -> Result<&'a Template> {

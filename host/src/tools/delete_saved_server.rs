@@ -1,4 +1,4 @@
-use perennial_sdk::Result;
+use perennial_sdk::{Cx, Error, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -24,9 +24,12 @@ impl BuiltIn for DeleteSavedServer {
     type Arguments = Arguments;
 
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {
-        let cx = perennial_sdk::Cx::detached();
+        let cx = Cx::detached();
         let id = call.host.library.find(&cx, &arguments.saved_server_id).await?;
-        call.host.library.delete(&cx, &id).await?;
+        // what has begun must end, whether its caller still listens or not
+        let (host, gone) = (call.host.clone(), id.clone());
+        let deleting = tokio::spawn(async move { host.library.delete(&Cx::detached(), &gone).await });
+        deleting.await.map_err(|error| Error::internal("the deletion ended early").caused_by(&error))??;
         let text = format!("🗑️ Saved server {id} deleted");
         Ok(Said::new(text, json!({ "savedServerId": id, "deleted": true })).into())
     }

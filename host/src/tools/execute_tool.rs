@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{BuiltIn, Call, Effect, target};
+use super::{BuiltIn, Call, Effect, patience, target};
 use crate::{
     catalog::Server,
     launch::Instance,
@@ -71,7 +71,7 @@ impl BuiltIn for ExecuteTool {
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {
         let Arguments { server_id, tool_name, args } = arguments;
         let server = target::running(&call, &server_id).await?;
-        let instance = server.ready().await?;
+        let instance = patience::ready(&call, &server).await?;
         let args = Value::Object(args);
         instance.tools().check(&tool_name, &args).map_err(|error| corrected(error, &server_id, &tool_name))?;
         let Value::Object(args) = args else { unreachable!("it was made an object above") };

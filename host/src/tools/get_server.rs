@@ -37,6 +37,11 @@ impl BuiltIn for GetServer {
             Phase::Stopped(error) => (json!(error), String::new(), None),
             Phase::Building | Phase::Restarting => (Value::Null, String::new(), None),
         };
+        let stray = match (&status.phase, &status.death) {
+            (Phase::Ready(instance), _) => json!({ "count": instance.stray.total(), "lines": instance.stray.tail(20) }),
+            (_, Some(death)) => json!({ "lines": death.stray }),
+            _ => Value::Null,
+        };
         let doing = matches!(status.phase, Phase::Building | Phase::Restarting)
             .then(|| server.progress().borrow().as_ref().map(|step| step.message.clone()))
             .flatten();
@@ -63,7 +68,8 @@ impl BuiltIn for GetServer {
             "pid": pid,
             "lastExit": death,
             "stderr": stderr,
-            "strayOutput": { "count": server.stray.total(), "lines": server.stray.tail(20) },
+            "strayOutput": stray,
+            "failedUpdate": status.failed_update,
             "notes": status.notes,
         });
         Ok(Said::new(serde_json::to_string_pretty(&facts)?, facts).into())

@@ -3,7 +3,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{BuiltIn, Call, Effect, target};
+use super::{BuiltIn, Call, Effect, patience, target};
 use crate::mcp::{Reply, Said};
 
 pub(super) struct GetServerTools;
@@ -18,14 +18,15 @@ pub(super) struct Arguments {
 impl BuiltIn for GetServerTools {
     const NAME: &'static str = "get-server-tools";
     const TITLE: &'static str = "List the tools of a server";
-    const DESCRIPTION: &'static str = "Lists the tools of a server with their input schemas.";
-    const EFFECT: Effect = Effect::Reads;
+    const DESCRIPTION: &'static str =
+        "Lists the tools of a server with their input schemas. A saved server is started for it.";
+    const EFFECT: Effect = Effect::Adds;
     const DOING: &'static str = "list the tools";
     type Arguments = Arguments;
 
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {
         let server = target::running(&call, &arguments.server_id).await?;
-        let instance = server.ready().await?;
+        let instance = patience::ready(&call, &server).await?;
         let facts = json!({ "tools": instance.tools().definitions() });
         Ok(Said::new(facts.to_string(), facts).into())
     }

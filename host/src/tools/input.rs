@@ -20,7 +20,7 @@ pub(super) struct Parts {
     /// Further source files: relative path → text.
     #[serde(default)]
     pub(super) files: Option<BTreeMap<String, String>>,
-    /// What the server may reach. The default is nothing.
+    /// What the server asks to reach. It is kept with the server; this version enforces nothing yet.
     #[serde(default)]
     #[schemars(with = "Option<PermissionsShape>")]
     pub(super) permissions: Option<Permissions>,

@@ -10,6 +10,7 @@ mod input;
 mod list_saved_servers;
 mod list_servers;
 mod load_saved_server;
+mod patience;
 mod registry;
 mod save_server;
 mod target;
@@ -118,7 +119,10 @@ impl Call {
         let cx = Cx::detached().with_cancel(cancelled);
         match self.progress.clone() {
             None => cx,
-            Some(sink) => cx.with_progress(move |step| sink(progress_params(&step))),
+            Some(sink) => {
+                let reports = patience::Reports::to(sink);
+                cx.with_progress(move |step| reports.send(&step))
+            }
         }
     }
 }
@@ -176,17 +180,6 @@ impl Tool for Contributed {
             }
         })
     }
-}
-
-/// Progress as MCP's `notifications/progress` has it, without the token.
-pub(crate) fn progress_params(step: &perennial_sdk::Progress) -> Map<String, Value> {
-    let mut params = Map::new();
-    params.insert("progress".into(), step.done.into());
-    if let Some(total) = step.total {
-        params.insert("total".into(), total.into());
-    }
-    params.insert("message".into(), step.message.clone().into());
-    params
 }
 
 fn misfit<B: BuiltIn>(error: &serde_json::Error) -> Error {

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::{BuiltIn, Call, Effect, input, target};
 use crate::{
     catalog::Server,
+    host::Host,
     library::{Manuscript, Shelf},
     mcp::{Reply, Said},
 };
@@ -33,31 +34,34 @@ impl BuiltIn for SaveServer {
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {
         let name = input::name(&arguments.name)?;
         let server = target::running(&call, &arguments.server_id).await?;
-        let _saving = server.saving.lock().await;
-        let status = server.status();
-        let manuscript = Manuscript {
-            id: &server.id,
-            spec: &status.spec,
-            tools: status.tools.definitions(),
-            shelf: status.shelf.as_ref(),
-        };
-        // an acknowledged save must not depend on whether the caller still listens
-        let saved = call.host.library.save(&Cx::detached(), &manuscript, &name).await;
-        let shelf = saved.map_err(|error| contested(error, &server))?;
-        let text = format!(
-            "✅ Server {} saved as \"{name}\"\nversion {}, saved server {}",
-            server.id, shelf.version, shelf.id
-        );
-        let facts = json!({
-            "serverId": server.id,
-            "savedServerId": shelf.id,
-            "name": name,
-            "version": shelf.version,
-            "location": call.host.library.location(),
-        });
-        server.shelve(shelf);
-        Ok(Said::new(text, facts).into())
+        // a save that has begun must end, and be remembered, whether its caller still listens or not
+        let saving = tokio::spawn(async move { save(&call.host, &server, name).await });
+        saving.await.map_err(|error| Error::internal("the save ended early").caused_by(&error))?
     }
+}
+
+async fn save(host: &Host, server: &Server, name: String) -> Result<Reply> {
+    let _saving = server.saving.lock().await;
+    let status = server.status();
+    let manuscript = Manuscript {
+        id: &server.id,
+        spec: &status.spec,
+        tools: status.tools.definitions(),
+        shelf: status.shelf.as_ref(),
+    };
+    let saved = host.library.save(&Cx::detached(), &manuscript, &name).await;
+    let shelf = saved.map_err(|error| contested(error, server))?;
+    let text =
+        format!("✅ Server {} saved as \"{name}\"\nversion {}, saved server {}", server.id, shelf.version, shelf.id);
+    let facts = json!({
+        "serverId": server.id,
+        "savedServerId": shelf.id,
+        "name": name,
+        "version": shelf.version,
+        "location": host.library.location(),
+    });
+    server.shelve(shelf);
+    Ok(Said::new(text, facts).into())
 }
 
 /// Somebody else saved first. Having been told, the caller may put its own version on top by saving again.

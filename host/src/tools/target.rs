@@ -47,7 +47,9 @@ pub(super) async fn load(call: &Call, cx: &Cx, id: &ServerId, version: Option<Ve
 }
 
 async fn resident(call: &Call, cx: &Cx, id: &ServerId) -> Result<Arc<Server>> {
-    if let Some(server) = call.host.catalog.list().into_iter().rev().find(|server| server.stands_at(id)) {
+    if let Some(server) =
+        call.host.catalog.list().into_iter().rev().find(|server| server.stands_at(id) && !server.has_failed())
+    {
         return Ok(server);
     }
     let (spec, shelf) = read(call, cx, id, None).await?;

@@ -48,7 +48,8 @@ fn prune(target: &Path) -> io::Result<()> {
         for entry in fs::read_dir(profile.path())?.flatten().filter(|entry| entry.path().is_file()) {
             fs::remove_file(entry.path())?;
         }
-        for entry in fs::read_dir(profile.path().join("deps"))?.flatten() {
+        let libraries = fs::read_dir(profile.path().join("deps")).into_iter().flatten().flatten();
+        for entry in libraries {
             let path = entry.path();
             let kept = ["rlib", "so", "dylib", "dll", "lib", "a"];
             if path.is_file() && !path.extension().is_some_and(|end| kept.iter().any(|kept| end == *kept)) {

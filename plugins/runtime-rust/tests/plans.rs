@@ -55,7 +55,7 @@ fn without_recorder(mut plan: Plan) -> Plan {
 
 fn requirements(plan: &Plan) -> Vec<String> {
     let text = plan.environment.as_ref().map(|environment| environment.requirements.as_str()).unwrap_or_default();
-    let table: toml::Table = text.parse().unwrap();
+    let table: toml::Table = text.parse().expect("a manifest");
     table
         .get("dependencies")
         .and_then(toml::Value::as_table)

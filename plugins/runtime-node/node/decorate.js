@@ -1,0 +1,1 @@
+var babelHelpers={decorate(ds,t,k,d){let r=d===null?Object.getOwnPropertyDescriptor(t,k):arguments.length<3?t:d;for(let i=ds.length-1;i>=0;i--){const f=ds[i];r=(arguments.length<3?f(r):arguments.length>3?f(t,k,r):f(t,k))||r}return arguments.length>3&&r?(Object.defineProperty(t,k,r),r):r},decorateParam(i,f){return(t,k)=>f(t,k,i)},decorateMetadata(){return()=>{}}};

@@ -1,0 +1,141 @@
+//! Plans as data, without an interpreter.
+
+use std::collections::BTreeMap;
+
+use perennial_runtime_node::{Config, Node};
+use perennial_sdk::{Tool, prelude::*};
+use rstest::rstest;
+
+fn toolchain(programs: &[&str]) -> Toolchain {
+    let tool = |name: &&str| {
+        let tool = Tool { path: format!("/usr/bin/{name}").into(), version: "20.1.0".into(), ..Tool::default() };
+        (name.to_string(), tool)
+    };
+    Toolchain { tools: programs.iter().map(tool).collect(), platform: "linux-x86_64-gnu".into() }
+}
+
+fn spec(language: &str, code: &str, files: &[(&str, &str)]) -> ServerSpec {
+    ServerSpec {
+        language: language.into(),
+        code: code.into(),
+        files: files.iter().map(|(path, text)| (path.to_string(), text.to_string())).collect(),
+        ..ServerSpec::default()
+    }
+}
+
+fn plan(spec: &ServerSpec, toolchain: &Toolchain) -> Result<Plan> {
+    let node = ready(Node::init(Config::default(), Home { data_dir: "/nonexistent".into() }))?;
+    node.plan(&Cx::detached(), spec, toolchain)
+}
+
+/// `init` of this plugin waits for nothing.
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    match future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+        std::task::Poll::Ready(value) => value,
+        std::task::Poll::Pending => unreachable!("the plugin waits for something"),
+    }
+}
+
+/// The files of a server, without the maps of their lines.
+fn written(language: &str, code: &str, files: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let plan = plan(&spec(language, code, files), &toolchain(&["node", "npm"])).expect("a plan");
+    let code = |text: &str| text.split("//# sourceMappingURL").next().unwrap_or_default().trim_end().to_string();
+    plan.files.iter().map(|file| (file.path.clone(), code(&file.contents))).collect()
+}
+
+#[test]
+fn javascript_alone_is_written_as_it_is() {
+    let plan = plan(&spec("javascript", "import 'node:fs'\n\n// end", &[]), &toolchain(&["node"])).unwrap();
+    insta::assert_json_snapshot!(plan);
+}
+
+#[test]
+fn with_packages() {
+    let mut spec = spec("typescript", "import ms from 'ms';\nconst a: number = ms('1s');\n", &[]);
+    spec.dependencies = Dependencies::List(vec!["ms@^2".into(), "@types/ms".into()]);
+    let mut plan = plan(&spec, &toolchain(&["node", "npm"])).unwrap();
+    let steps = plan.environment.iter_mut().flat_map(|environment| environment.install.iter_mut());
+    steps.flat_map(|step| &mut step.files).for_each(|file| file.contents = "…".into());
+    insta::assert_json_snapshot!(plan);
+}
+
+#[test]
+fn packages_need_npm() {
+    let mut spec = spec("javascript", "0", &[]);
+    spec.dependencies = Dependencies::List(vec!["ms".into()]);
+    let error = plan(&spec, &toolchain(&["node"])).unwrap_err();
+    assert_eq!(error.code, ErrorCode::Unavailable);
+    assert!(error.message.contains("npm") && error.hint.is_some());
+}
+
+#[rstest]
+#[case::without_an_end("./lib/words", "./lib/words.js")]
+#[case::as_it_is_called("./lib/words.ts", "./lib/words.js")]
+#[case::as_it_will_be_called("./lib/words.js", "./lib/words.js")]
+#[case::a_folder("./lib", "./lib/index.js")]
+#[case::another_kind("./old", "./old.cjs")]
+#[case::explicit("./new.mts", "./new.mjs")]
+#[case::none_of_ours("./elsewhere", "./elsewhere")]
+#[case::a_package("lib", "lib")]
+#[case::the_sdk("@modelcontextprotocol/sdk/server/mcp", "@modelcontextprotocol/sdk/server/mcp.js")]
+fn imports_name_what_is_written(#[case] name: &str, #[case] expected: &str) {
+    let files = [
+        ("lib/words.ts", "export const words: string[] = [];"),
+        ("lib/index.ts", "export {};"),
+        ("old.js", "exports.a = 1;"),
+        ("new.mts", "export {};"),
+    ];
+    let code = format!("import * as it from \"{name}\";\nconsole.log(it);\n");
+    let written = written("typescript", &code, &files);
+    assert!(written["main.js"].contains(&format!("from \"{expected}\"")), "{}", written["main.js"]);
+    assert_eq!(written["package.json"], r#"{"type":"module"}"#);
+}
+
+#[test]
+fn types_that_are_imported_without_saying_so_are_left_out() {
+    let written = written("typescript", "import { A, b } from './a';\nexport const c: A = b;\n", &[]);
+    assert_eq!(written["main.js"], "import { b } from \"./a\";\nexport const c = b;");
+}
+
+#[test]
+fn no_line_of_javascript_moves() {
+    let code =
+        "#!/usr/bin/env node\n// what it is\nimport a from './a.json';\nconst fs = require('fs');\nfail(__dirname);";
+    let written = written("javascript", code, &[("a.json", "{}")]);
+    let lines: Vec<&str> = written["main.js"].lines().collect();
+    assert_eq!((lines[0], lines[1], lines[4]), ("#!/usr/bin/env node", "// what it is", "fail(__dirname);"));
+    assert!(lines[2].ends_with("import a from './a.json' with { type: \"json\" };"), "{}", lines[2]);
+    assert!(lines[2].contains("var require=") && lines[2].contains("__dirname="));
+}
+
+#[rstest]
+#[case("module", "main.cjs")]
+#[case("commonjs", "main.js")]
+fn a_package_json_says_what_js_means(#[case] kind: &str, #[case] main: &str) {
+    let package = json!({ "type": kind }).to_string();
+    let written = written("javascript", "require('fs');", &[("package.json", &package)]);
+    assert!(written.contains_key(main) && written["package.json"] == package, "{:?}", written.keys());
+}
+
+#[rstest]
+#[case::the_main_file("main.ts")]
+#[case::packages("node_modules/ms/index.js")]
+#[case::the_same_output("main.js")]
+fn files_in_the_way_are_refused(#[case] path: &str) {
+    let error = plan(&spec("typescript", "export {}", &[(path, "export {}")]), &toolchain(&["node"])).unwrap_err();
+    assert!(error.code == ErrorCode::Invalid && error.message.contains(path) && error.hint.is_some(), "{error:?}");
+}
+
+#[test]
+fn a_syntax_error_in_a_further_file_names_it() {
+    let error = plan(&spec("typescript", "0", &[("lib/a.ts", "\nlet = = 1")]), &toolchain(&["node"])).unwrap_err();
+    assert!(error.message.starts_with("`lib/a.ts:2:"), "{error}");
+}
+
+#[test]
+fn a_lock_is_as_suspect_as_any_other_input() {
+    let mut spec = spec("javascript", "0", &[]);
+    spec.lock = Some(r#"{"packages": {"": {}, "node_modules/a": {"resolved": "file:..", "link": true}}}"#.into());
+    assert_eq!(plan(&spec, &toolchain(&["node"])).unwrap_err().code, ErrorCode::Invalid);
+}
