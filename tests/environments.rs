@@ -59,7 +59,9 @@ impl World {
         let description = shell();
         let toolchain = self.toolchains().find("shell", &description).await?;
         let server = self.path("server");
-        self.environments.prepare(cx, "shell", &description, &toolchain, plan, lock, &server, &self.path("state")).await
+        self.environments
+            .prepare(cx, "shell", &description, &toolchain, None, plan, lock, &server, &self.path("state"))
+            .await
     }
 
     async fn run(&self, prepared: &Prepared) -> Finished {
@@ -110,6 +112,24 @@ fn greeting(install: &str) -> Plan {
             step(install, &["{env}"]),
         ],
     });
+    plan
+}
+
+/// A server that is a copy of its package; `then` runs after it was made.
+fn compiled(then: &str) -> Plan {
+    let mut plan = greeting("true");
+    let mut compile = step(
+        "echo x >> $1/builds; sleep 0.1; (echo '#!/bin/sh'; echo \"echo $(cat $2/greeting)\") > $3/program",
+        &["{cache}", "{env}", "{server}"],
+    );
+    (compile.network, compile.stage) = (None, Stage::Compiling);
+    let mut chmod = step("chmod +x $1/program", &["{server}"]);
+    chmod.network = None;
+    let mut then = step(then, &[]);
+    (then.network, then.stage) = (None, Stage::Compiling);
+    plan.build = vec![compile, chmod, then];
+    plan.keep = true;
+    plan.run = CommandLine::new("{server}/program");
     plan
 }
 
@@ -208,6 +228,95 @@ async fn what_a_killed_host_left_is_not_used() {
 }
 
 #[tokio::test]
+async fn what_is_built_of_a_server_is_kept_by_its_content() {
+    let world = World::new();
+    let cx = Cx::detached();
+    let (one, two) = (compiled("true"), compiled("true"));
+    let (one, two) = tokio::join!(world.prepare(&cx, &one, None), world.prepare(&cx, &two, None));
+    let (one, two) = (one.unwrap(), two.unwrap());
+    assert_eq!(world.lines("cache/packages/shell/builds"), 1);
+    let root = one.kept.as_ref().unwrap().root();
+    assert_eq!(two.kept.as_ref().unwrap().root(), root);
+    assert!(root.join("program").metadata().unwrap().permissions().readonly());
+    assert!(!world.path("server").exists());
+    assert!(two.environment.is_none() && one.read.contains(&root.to_path_buf()));
+    assert!(world.run(&two).await.stdout.starts_with(b"hello\n"));
+
+    let mut changed = compiled("true");
+    changed.files[0].contents.push('!');
+    world.prepare(&cx, &changed, None).await.unwrap();
+    world.prepare(&cx, &compiled("true"), Some("another lock")).await.unwrap();
+    assert_eq!(world.lines("cache/packages/shell/builds"), 3);
+}
+
+#[tokio::test]
+async fn what_was_built_runs_where_the_programs_are_gone() {
+    let world = World::new();
+    let cx = Cx::detached();
+    let (description, plan) = (shell(), compiled("true"));
+    world.prepare(&cx, &plan, None).await.unwrap();
+    let toolchain = world.toolchains().last_found("shell").await.unwrap();
+    assert!(world.toolchains().last_found("other").await.is_none());
+    let missing = Error::unavailable("`sh` was not found");
+    let prepare = async |plan: &Plan| {
+        let (server, state) = (world.path("server"), world.path("state"));
+        world
+            .environments
+            .prepare(&cx, "shell", &description, &toolchain, Some(&missing), plan, None, &server, &state)
+            .await
+    };
+    assert!(prepare(&plan).await.is_ok());
+    assert_eq!(prepare(&compiled("echo other")).await.unwrap_err().message, missing.message);
+    let mut gone = Plan::run(CommandLine::new("{server}/main.txt/no-such-program"));
+    assert_eq!(prepare(&gone).await.unwrap_err().message, missing.message);
+    gone.run = CommandLine::new("{sh}");
+    assert!(prepare(&gone).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_a_compiler_says_is_shown_from_its_beginning() {
+    let world = World::new();
+    let script = "seq 1000 >&2; echo 'no such package' >&2; exit 3";
+    let error = world.prepare(&Cx::detached(), &compiled(script), None).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Invalid);
+    assert_eq!(error.hint.as_deref(), Some("check the name"));
+    assert_eq!(error.to_string(), "the compiler exited with code 3 while compiling the server");
+    let log = error.data["log"].as_str().unwrap();
+    assert!(log.starts_with("1\n2\n") && log.ends_with("lines more"), "{log}");
+    assert!(world.prepare(&Cx::detached(), &compiled("true"), None).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_lock_that_no_longer_fits_is_resolved_again() {
+    let world = World::new();
+    let mut plan = greeting("true");
+    plan.resolve_again = true;
+    let prepared = world.prepare(&Cx::detached(), &plan, Some("bonjour")).await.unwrap();
+    assert_eq!(prepared.lock.as_deref(), Some("hello\n"));
+}
+
+#[tokio::test]
+async fn the_real_program_is_where_another_says() {
+    let world = World::new();
+    let toolchain = world.path("toolchain/bin");
+    std::fs::create_dir_all(&toolchain).unwrap();
+    std::fs::copy("/bin/sh", toolchain.join("sh")).unwrap();
+    let mut description = shell();
+    let program = &mut description.programs[0];
+    program.home = Some(perennial_sdk::ProgramHome {
+        ask: "sh".into(),
+        args: vec!["-c".into(), format!("echo {}", world.path("toolchain").display())],
+        path: "bin/sh".into(),
+    });
+    program.probe = vec!["-c".into(), "echo sh 4.2.0 of today".into()];
+    let found = world.toolchains().find("shell", &description).await.unwrap();
+    let tool = found.tool("sh").unwrap();
+    assert_eq!(tool.path, toolchain.join("sh").canonicalize().unwrap());
+    assert_eq!((tool.version.as_str(), &tool.facts["said"]), ("4.2.0", &json!("sh 4.2.0 of today")));
+    assert!(tool.roots.contains(&world.path("toolchain")));
+}
+
+#[tokio::test]
 async fn a_file_outside_the_server_is_refused() {
     let world = World::new();
     let plan = Plan::run(CommandLine::new("{sh}")).file("../outside", "");
@@ -256,7 +365,7 @@ async fn python_answers_and_gets_a_package_by_pip() {
         let plan = runtime.plan(&Cx::detached(), &spec, &toolchain).unwrap();
         let (server, state) = (world.path("server"), world.path("state"));
         let cx = Cx::detached();
-        world.environments.prepare(&cx, "python", &description, &toolchain, &plan, None, &server, &state).await
+        world.environments.prepare(&cx, "python", &description, &toolchain, None, &plan, None, &server, &state).await
     };
 
     let template = prepare(&description.languages[0].templates[0].code, &[]).await.unwrap();

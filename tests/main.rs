@@ -21,5 +21,6 @@ mod cases {
     mod progress;
     mod protocol;
     mod python;
+    mod rust;
 }
 mod support;

@@ -125,7 +125,14 @@ impl Launch {
     /// As [`Launch::start`].
     pub async fn build(&self, cx: &Cx, spec: &ServerSpec, server_dir: &Path, state_dir: &Path) -> Result<Built> {
         let (runtime, _) = self.plugins.runtime(&spec.language)?;
-        let toolchain = self.toolchains.find(&runtime.name, &runtime.description).await?;
+        let (toolchain, missing) = match self.toolchains.find(&runtime.name, &runtime.description).await {
+            Ok(toolchain) => (toolchain, None),
+            // what is built may need no program any more
+            Err(missing) => match self.toolchains.last_found(&runtime.name).await {
+                Some(toolchain) => (Arc::new(toolchain), Some(missing)),
+                None => return Err(missing),
+            },
+        };
         let plan = {
             let (cx, runtime, spec, toolchain) = (cx.clone(), runtime.clone(), spec.clone(), toolchain.clone());
             tokio::task::spawn_blocking(move || runtime.runtime.plan(&cx, &spec, &toolchain))
@@ -137,7 +144,7 @@ impl Launch {
         let lock = spec.lock.as_deref();
         let prepared = self
             .environments
-            .prepare(&limited, &name, &description, &toolchain, &plan, lock, server_dir, state_dir)
+            .prepare(&limited, &name, &description, &toolchain, missing.as_ref(), &plan, lock, server_dir, state_dir)
             .await
             .map_err(|error| self.explained(&limited, error))?;
         Ok(Built { prepared, notes: plan.notes, description })

@@ -62,8 +62,8 @@ pub use objects::{Created, ObjectMeta, Objects};
 pub use plugin::open_plugin;
 pub use plugin::{BoxFuture, Exported, Home, Opened, Plugin, Registration, registrations};
 pub use runtime::{
-    CommandLine, Description, Environment, File, Hint, Language, LanguageRuntime, Plan, Program, Resolve, Stage, Step,
-    Template, Tool, Toolchain,
+    CommandLine, Description, Environment, File, Hint, Language, LanguageRuntime, Plan, Program, ProgramHome, Resolve,
+    Stage, Step, Template, Tool, Toolchain,
 };
 pub use spec::{Dependencies, Limits, Network, Permissions, ServerId, ServerSpec};
 pub use storage::{Capabilities, DynStorage, Expected, Listing, Page, PutId, SavedServer, Storage, Summary, Version};
@@ -76,8 +76,8 @@ pub use {inventory, serde, serde_json};
 pub mod prelude {
     pub use crate::{
         Capabilities, CommandLine, Cx, Dependencies, Description, Environment, Error, ErrorCode, Expected, Home,
-        Language, LanguageRuntime, Listing, ObjectLibrary, Objects, Page, Plan, Plugin, Program, PutId, Resolve,
-        Result, SavedServer, ServerId, ServerSpec, Stage, Step, Storage, Summary, Template, ToolDefinition,
+        Language, LanguageRuntime, Listing, ObjectLibrary, Objects, Page, Plan, Plugin, Program, ProgramHome, PutId,
+        Resolve, Result, SavedServer, ServerId, ServerSpec, Stage, Step, Storage, Summary, Template, ToolDefinition,
         ToolProvider, Toolchain, Version, export_plugin,
     };
     pub use serde::{self, Deserialize, Serialize};

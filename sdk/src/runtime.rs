@@ -33,6 +33,9 @@ pub struct Description {
     /// Explanations of error texts that its tools are known to print.
     #[serde(default)]
     pub hints: Vec<Hint>,
+    /// How lines begin that its tools print and nobody needs: they are left out of what a failed step is shown with.
+    #[serde(default)]
+    pub noise: Vec<String>,
 }
 
 /// A language.
@@ -73,6 +76,9 @@ pub struct Program {
     /// the file or folder that it names as `watch`.
     #[serde(default)]
     pub probe: Vec<String>,
+    /// Where the real program is when a file of its name may be a shim that cannot tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<ProgramHome>,
     /// The oldest version that will do.
     #[serde(default)]
     pub minimum: Option<String>,
@@ -82,6 +88,18 @@ pub struct Program {
     /// How a person gets it.
     #[serde(default)]
     pub install_hint: Option<String>,
+}
+
+/// The folder that a program really lives in, as a program beside its shim tells it. What that names is probed and used
+/// when it is there, and else the file that was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramHome {
+    /// The file name of the program to ask, in the folder of the file that was found: `rustc`.
+    pub ask: String,
+    /// Arguments that make it print the folder as a line.
+    pub args: Vec<String>,
+    /// The program in that folder: `bin/cargo`.
+    pub path: String,
 }
 
 /// An explanation of an error text.
@@ -112,7 +130,7 @@ pub struct Tool {
     /// Folders that it needs to read to run.
     #[serde(default)]
     pub roots: Vec<PathBuf>,
-    /// All that the probe told.
+    /// All that the probe told; the text of one that did not answer in JSON is in `said`.
     #[serde(default)]
     pub facts: Value,
 }
@@ -137,6 +155,15 @@ pub struct Plan {
     /// What is done after the files are written and before the server runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub build: Vec<Step>,
+    /// Whether `{server}` is kept, with all that the build steps made in it: whatever has the same files, steps, lock and
+    /// programs finds it there, in any later session, and builds nothing, even where the programs are gone. It is sealed
+    /// once it is built. `{env}` is then there while the steps run, and for the server when `run` or `read` names it; there are no links.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep: bool,
+    /// Whether a lock that came with the server no longer covers what it needs, so that the requirements are resolved
+    /// again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resolve_again: bool,
     /// The server.
     pub run: CommandLine,
     /// Further folders that the server reads.
@@ -163,7 +190,7 @@ pub struct Environment {
 pub struct Resolve {
     /// What is run.
     pub steps: Vec<Step>,
-    /// The file that then holds the lock.
+    /// The file that then holds the lock; `{lock}` has the same name, in `{work}`.
     pub output: String,
 }
 
@@ -234,6 +261,13 @@ impl Description {
         self
     }
 
+    /// Leaves lines that begin like this out of what a failed step is shown with.
+    #[must_use]
+    pub fn noise(mut self, beginning: impl Into<String>) -> Self {
+        self.noise.push(beginning.into());
+        self
+    }
+
     /// Adds an explanation of an error text.
     #[must_use]
     pub fn hint(mut self, when: impl Into<String>, hint: impl Into<String>) -> Self {
@@ -278,6 +312,7 @@ impl Program {
             candidates: candidates.into_iter().map(Into::into).collect(),
             places: Vec::new(),
             probe: vec!["--version".into()],
+            home: None,
             minimum: None,
             required: true,
             install_hint: None,

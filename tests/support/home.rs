@@ -76,6 +76,11 @@ impl TestHome {
         self.root.path()
     }
 
+    /// Where environments and builds are.
+    pub fn cache_dir(&self) -> PathBuf {
+        Path::new(self.variable("XDG_CACHE_HOME").unwrap()).join("perennial")
+    }
+
     /// Where the library is.
     pub fn data_dir(&self) -> PathBuf {
         self.path().join("data/perennial")

@@ -1,9 +1,11 @@
-//! The content-addressed cache of installed dependencies, and the way from a plan to something that can be started.
+//! The content-addressed cache of installed dependencies and of what was built of a server's files, and the way from a
+//! plan to something that can be started.
 //!
 //! An environment is known by its toolchain, its installation steps and its lock. It is built in its final place, since
 //! one that is moved no longer runs, under a lock that other hosts respect; what makes it count is written last, so that
 //! nothing that was interrupted is ever used.
 
+mod cargo;
 mod contents;
 mod disk;
 mod lockfile;
@@ -27,7 +29,7 @@ use std::{
     time::SystemTime,
 };
 
-use perennial_sdk::{Cx, Description, Environment, Error, Plan, Resolve, Result, Toolchain};
+use perennial_sdk::{Cx, Description, Error, Plan, Resolve, Result, Toolchain};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -78,6 +80,8 @@ pub struct Prepared {
     pub lock: Option<String>,
     /// Keeps the environment from being removed: hold it while the server runs.
     pub environment: Option<Guard>,
+    /// The same for the server's files, where the plan keeps them.
+    pub kept: Option<Guard>,
     /// Folders that the server must be able to read and execute: its programs, its environment, its own files.
     pub read: Vec<PathBuf>,
     /// Folders that it must be able to write.
@@ -92,6 +96,7 @@ struct Job<'a> {
     runtime_id: &'a str,
     description: &'a Description,
     toolchain: &'a Toolchain,
+    missing: Option<&'a Error>,
 }
 
 impl Environments {
@@ -118,11 +123,13 @@ impl Environments {
 
     /// Installs the dependencies of a plan unless they are there, writes the server's files into `server_dir`, which
     /// should be new, and runs the build steps. With `lock` nothing is resolved, and nothing touches the network while
-    /// the environment is there.
+    /// the environment is there. `missing` says which of the programs is no longer there: that is the error if one is
+    /// needed.
     ///
     /// # Errors
-    /// `unavailable` or `invalid` when a step fails, with the last lines of its output as a cause and as `data.tail`;
-    /// `timeout` and `cancelled`. Nothing half-made counts, and what was made is removed.
+    /// `unavailable` or `invalid` when a step fails, with the last lines of its output as a cause and as `data.tail`, or
+    /// as `data.log` when it is the server's own code that does not build; `timeout` and `cancelled`. Nothing half-made
+    /// counts, and what was made is removed.
     #[expect(clippy::too_many_arguments, reason = "each is a fact that only the launch knows")]
     pub async fn prepare(
         &self,
@@ -130,33 +137,47 @@ impl Environments {
         runtime_id: &str,
         description: &Description,
         toolchain: &Toolchain,
+        missing: Option<&Error>,
         plan: &Plan,
         lock: Option<&str>,
         server_dir: &Path,
         state_dir: &Path,
     ) -> Result<Prepared> {
-        let job = Job { cx, runtime_id, description, toolchain };
-        let mut places = Placeholders::new(toolchain)?;
-        places.set("server", server_dir)?;
-        places.set("state", state_dir)?;
+        let job = Job { cx, runtime_id, description, toolchain, missing };
+        let lock = match &plan.environment {
+            Some(environment) => Some(match lock.filter(|_| !plan.resolve_again) {
+                Some(lock) => lock.to_string(),
+                None => self.resolve(&job, &environment.requirements, &environment.resolve).await?,
+            }),
+            None => None,
+        };
         let mut ready = Ready::default();
-        if let Some(environment) = &plan.environment {
-            ready = self.environment(&job, environment, lock).await?;
+        let mut kept = None;
+        if plan.keep {
+            let (guard, environment) = self.kept(&job, plan, lock.as_deref()).await?;
+            (ready, kept) = (environment, Some(guard));
+        }
+        if plan.keep && !runs_in_environment(plan) {
+            ready.guard = None;
+        } else if ready.guard.is_none() {
+            ready = self.environment(&job, plan, lock.as_deref()).await?;
+        }
+        let mut places = Placeholders::new(toolchain)?;
+        places.set("state", state_dir)?;
+        server::make_state(state_dir).await?;
+        let server_dir = kept.as_ref().map_or(server_dir, Guard::root);
+        if plan.keep {
+            places.set("server", server_dir)?;
+        } else {
+            self.build(&job, plan, ready.guard.as_ref(), server_dir, &mut places).await?;
         }
         if let Some(guard) = &ready.guard {
             places.set("env", guard.root())?;
         }
-        server::write(server_dir, state_dir, &plan.files).await?;
-        server::link(server_dir, plan, &places).await?;
-        if !plan.build.is_empty() {
-            let work = self.scratch().await?;
-            places.set("work", work.path())?;
-            let packages = self.package_cache(cx, runtime_id).await?;
-            places.set("cache", &packages.folder)?;
-            self.steps(&job, Phase::Building).run(&plan.build, &places, work.path()).await?;
-            places.unset("work");
-        }
         let process = server::process(plan, &places, state_dir)?;
+        if let Some(missing) = missing.filter(|_| !process.program.is_file()) {
+            return Err(missing.clone());
+        }
         let mut read: Vec<PathBuf> = toolchain.tools.values().flat_map(|tool| tool.roots.clone()).collect();
         read.extend(ready.guard.as_ref().map(|guard| guard.root().to_path_buf()));
         read.push(server_dir.to_path_buf());
@@ -165,26 +186,80 @@ impl Environments {
         }
         Ok(Prepared {
             process,
-            lock: ready.lock,
+            lock,
             environment: ready.guard,
+            kept,
             read,
             write: vec![state_dir.to_path_buf()],
             built: ready.built,
         })
     }
 
-    async fn environment(&self, job: &Job<'_>, environment: &Environment, lock: Option<&str>) -> Result<Ready> {
-        let lock = match lock {
-            Some(lock) => lock.to_string(),
-            None => self.resolve(job, &environment.requirements, &environment.resolve).await?,
-        };
+    /// The folder of a server whose plan keeps it, and the environment if it was needed to build that.
+    async fn kept(&self, job: &Job<'_>, plan: &Plan, lock: Option<&str>) -> Result<(Guard, Ready)> {
+        let install: Vec<_> =
+            plan.environment.iter().flat_map(|made| &made.install).map(|step| &step.command).collect();
+        let key = key(job, &json!([plan.files, plan.build, install, lock]));
+        let slot = Slot::new(self.cache_dir.join("builds").join(key));
+        loop {
+            if let Some(guard) = slot.open(job.cx).await? {
+                return Ok((guard, Ready::default()));
+            }
+            let ready = self.environment(job, plan, lock).await?;
+            let Some(building) = slot.build(job.cx).await? else { continue };
+            let requirements = plan.environment.iter().flat_map(|environment| environment.requirements.lines());
+            let about = About {
+                runtime: job.runtime_id.into(),
+                requirements: requirements.map(str::to_owned).collect(),
+                bytes: 0,
+            };
+            let building = building.described(about, self.quota.each);
+            let mut places = Placeholders::new(job.toolchain)?;
+            self.build(job, plan, ready.guard.as_ref(), building.root(), &mut places).await?;
+            if let Some(guard) = building.finish().await? {
+                self.trim();
+                return Ok((guard, ready));
+            }
+        }
+    }
+
+    /// Writes a server's files and runs the steps that make something of them.
+    async fn build(
+        &self,
+        job: &Job<'_>,
+        plan: &Plan,
+        environment: Option<&Guard>,
+        server_dir: &Path,
+        places: &mut Placeholders,
+    ) -> Result<()> {
+        places.set("server", server_dir)?;
+        if let Some(guard) = environment {
+            places.set("env", guard.root())?;
+        }
+        server::write(server_dir, &plan.files).await?;
+        server::link(server_dir, plan, places).await?;
+        if plan.build.is_empty() {
+            return Ok(());
+        }
+        let work = self.scratch().await?;
+        places.set("work", work.path())?;
+        let packages = self.package_cache(job.cx, job.runtime_id).await?;
+        places.set("cache", &packages.folder)?;
+        self.steps(job, Phase::Building).run(&plan.build, places, work.path()).await?;
+        places.unset("work");
+        Ok(())
+    }
+
+    /// The environment of a plan; nothing, when it has none.
+    async fn environment(&self, job: &Job<'_>, plan: &Plan, lock: Option<&str>) -> Result<Ready> {
+        let (Some(environment), Some(lock)) = (&plan.environment, lock) else { return Ok(Ready::default()) };
         // Not the files of the steps: a script that was corrected installs the same.
         let commands: Vec<_> = environment.install.iter().map(|step| &step.command).collect();
         let key = key(job, &json!([commands, lock]));
         let slot = Slot::new(self.cache_dir.join("environments").join(key));
         loop {
             if let Some(guard) = slot.open(job.cx).await? {
-                return Ok(Ready { guard: Some(guard), lock: Some(lock), built: false });
+                return Ok(Ready { guard: Some(guard), built: false });
             }
             let Some(building) = slot.build(job.cx).await? else { continue };
             let about = About {
@@ -194,8 +269,10 @@ impl Environments {
             };
             let building = building.described(about, self.quota.each);
             let work = self.scratch().await?;
-            let lock_file = work.path().join("lock");
-            write_text(&lock_file, &lock).await?;
+            // some installers insist on the name
+            let name = environment.resolve.output.rsplit('/').next().unwrap_or("lock");
+            let lock_file = work.path().join(name);
+            write_text(&lock_file, lock).await?;
             let mut places = Placeholders::new(job.toolchain)?;
             places.set("env", building.root())?;
             places.set("lock", &lock_file)?;
@@ -210,7 +287,7 @@ impl Environments {
             drop(packages);
             if let Some(guard) = building.finish().await? {
                 self.trim();
-                return Ok(Ready { guard: Some(guard), lock: Some(lock), built: true });
+                return Ok(Ready { guard: Some(guard), built: true });
             }
         }
     }
@@ -248,7 +325,8 @@ impl Environments {
             registries: &self.registries,
             cx: job.cx,
             runtime_id: job.runtime_id,
-            hints: &job.description.hints,
+            description: job.description,
+            missing: job.missing,
             phase,
         }
     }
@@ -293,8 +371,13 @@ struct PackageCache {
 #[derive(Default)]
 struct Ready {
     guard: Option<Guard>,
-    lock: Option<String>,
     built: bool,
+}
+
+/// Whether the server needs the environment when it is built.
+fn runs_in_environment(plan: &Plan) -> bool {
+    let texts = [&plan.run.program].into_iter().chain(&plan.run.args).chain(plan.run.env.values()).chain(&plan.read);
+    texts.into_iter().any(|text| text.contains("{env}"))
 }
 
 /// What must be equal for two environments, or two resolutions, to be the same. Of the programs only those count that are
@@ -303,7 +386,8 @@ fn key(job: &Job<'_>, rest: &serde_json::Value) -> String {
     let required = job.description.programs.iter().filter(|program| program.required);
     let identity: BTreeMap<_, _> = required
         .filter_map(|program| {
-            job.toolchain.tool(&program.name).map(|tool| (&program.name, (&tool.path, &tool.version)))
+            let tool = job.toolchain.tool(&program.name)?;
+            Some((&program.name, (&tool.path, &tool.version, tool.facts.get("said"))))
         })
         .collect();
     let material = json!([FORMAT, job.runtime_id, job.toolchain.platform, identity, rest]).to_string();

@@ -5,6 +5,9 @@ use perennial_sdk::Hint;
 /// Lines that are kept: enough for a resolver's explanation, short enough for a model's context.
 const MAX_LINES: usize = 25;
 
+/// Lines of a compiler's output that are kept.
+const MAX_COMPLAINTS: usize = 80;
+
 /// Characters of a line; pip lists every version that it ignored in one.
 const MAX_LINE: usize = 400;
 
@@ -12,6 +15,18 @@ const MAX_LINE: usize = 400;
 pub(super) fn tail(text: &str) -> String {
     let lines: Vec<String> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).map(line).collect();
     lines[lines.len().saturating_sub(MAX_LINES)..].join("\n")
+}
+
+/// What a compiler said, from the first line on, since the later ones often follow from it, and without the lines that
+/// begin with one of `noise`. Line breaks and indentation stay: they point at the code.
+pub(super) fn complaints(text: &str, noise: &[String]) -> String {
+    let unwanted = |line: &&str| noise.iter().any(|beginning| line.starts_with(beginning.as_str()));
+    let lines: Vec<String> = text.lines().map(str::trim_end).filter(|line| !unwanted(line)).map(line).collect();
+    let shown = lines[..lines.len().min(MAX_COMPLAINTS)].join("\n");
+    match lines.len().saturating_sub(MAX_COMPLAINTS) {
+        0 => shown.trim_matches('\n').into(),
+        more => format!("{}\n… and {more} lines more", shown.trim_matches('\n')),
+    }
 }
 
 /// One line, fit to be shown.
@@ -61,6 +76,14 @@ mod tests {
             "looking at https://***@index.example.com/simple/ and http://a.b"
         );
         assert_eq!(line("https://token@host"), "https://***@host");
+    }
+
+    #[test]
+    fn the_first_complaints_are_kept() {
+        let text: String = (0..100).map(|number| format!("  line {number}\n")).collect();
+        let shown = complaints(&format!("error: aborting\n{text}"), &["error: aborting".into()]);
+        assert!(shown.starts_with("  line 0\n") && shown.ends_with("  line 79\n… and 20 lines more"), "{shown}");
+        assert_eq!(complaints("\n  a\n\nb\n\nFor more, see c\n", &["For more".into()]), "  a\n\nb");
     }
 
     #[test]

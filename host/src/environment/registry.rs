@@ -7,7 +7,12 @@ use std::{
     sync::OnceLock,
 };
 
-use super::npmrc;
+use perennial_sdk::File;
+
+use super::{
+    cargo::{self, CargoSettings},
+    npmrc,
+};
 
 /// Variables that every installer understands.
 const COMMON: &[&str] = &[
@@ -53,6 +58,9 @@ const UV: &[&str] = &[
     "UV_SYSTEM_CERTS",
 ];
 
+/// The same of cargo, credentials of named registries among them.
+const CARGO: &[&str] = &["CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTRIES_"];
+
 /// What reaches the steps that talk to a registry.
 #[derive(Debug, Default)]
 pub struct Registries {
@@ -61,6 +69,7 @@ pub struct Registries {
     settled: BTreeMap<String, String>,
     pip_files: Vec<PathBuf>,
     pypi: OnceLock<BTreeMap<String, String>>,
+    crates: OnceLock<CargoSettings>,
 }
 
 impl Registries {
@@ -108,11 +117,28 @@ impl Registries {
         if registry == "pypi" {
             environment.extend(self.pypi.get_or_init(|| self.pypi()).clone());
         }
+        if registry == "crates-io" {
+            environment.extend(self.crates().variables.clone());
+        }
         if registry == "npm" {
             environment.extend(npmrc::settings(&self.variables, self.mirrors.get(registry).map(String::as_str)));
         }
         environment.extend(self.settled.clone());
         environment
+    }
+
+    /// The settings that fit into no variable, as files for the folder that a step works in. Later steps that share the
+    /// folder see them too.
+    pub(super) fn files(&self, registry: &str) -> Vec<File> {
+        let cargo = (registry == "crates-io").then(|| self.crates().file.clone()).flatten();
+        cargo.map(|contents| File { path: ".cargo/config.toml".into(), contents }).into_iter().collect()
+    }
+
+    fn crates(&self) -> &CargoSettings {
+        self.crates.get_or_init(|| {
+            let folder = cargo::folder(&self.variables).unwrap_or_default();
+            CargoSettings::read(&folder, &self.passed(CARGO), self.mirrors.get("crates-io").map(String::as_str))
+        })
     }
 
     fn passed(&self, names: &[&str]) -> BTreeMap<String, String> {

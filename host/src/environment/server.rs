@@ -10,15 +10,20 @@ use perennial_sdk::{Error, File, Plan, Result};
 use super::placeholders::Placeholders;
 use crate::{blocking::blocking, supervisor::ProcessSpec};
 
-/// Writes the files of a server, and makes its state folder with a temporary one inside.
+/// Makes a state folder with a temporary one inside.
+pub(super) async fn make_state(state_dir: &Path) -> Result<()> {
+    let temporary = state_dir.join("tmp");
+    blocking(move || Ok(std::fs::create_dir_all(temporary)?)).await
+}
+
+/// Writes the files of a server.
 ///
 /// # Errors
 /// `invalid` for a path that is not plainly below the server's folder.
-pub(super) async fn write(server_dir: &Path, state_dir: &Path, files: &[File]) -> Result<()> {
-    let (server, temporary, files) = (server_dir.to_path_buf(), state_dir.join("tmp"), placed(server_dir, files)?);
+pub(super) async fn write(server_dir: &Path, files: &[File]) -> Result<()> {
+    let (server, files) = (server_dir.to_path_buf(), placed(server_dir, files)?);
     blocking(move || {
         std::fs::create_dir_all(server)?;
-        std::fs::create_dir_all(temporary)?;
         put(&files)
     })
     .await
@@ -151,7 +156,8 @@ mod tests {
     async fn files_are_written_as_they_are() {
         let folder = tempfile::tempdir().unwrap();
         let file = File { path: "lib/a.py".into(), contents: "x = '{env}'\r\n".into() };
-        write(&folder.path().join("server"), &folder.path().join("state"), std::slice::from_ref(&file)).await.unwrap();
+        write(&folder.path().join("server"), std::slice::from_ref(&file)).await.unwrap();
+        make_state(&folder.path().join("state")).await.unwrap();
         assert_eq!(std::fs::read_to_string(folder.path().join("server/lib/a.py")).unwrap(), file.contents);
         assert!(folder.path().join("state/tmp").is_dir());
     }

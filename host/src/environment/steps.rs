@@ -1,10 +1,13 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
-use perennial_sdk::{Cx, Error, ErrorCode, Hint, Result, Stage, Step};
+use perennial_sdk::{Cx, Description, Error, ErrorCode, Result, Stage, Step};
 use serde_json::json;
 
 use super::{Registries, output, placeholders::Placeholders, server, stages::Stages};
 use crate::supervisor::{Finished, ProcessSpec, Supervisor};
+
+/// Bytes of what a compiler says that are kept.
+const MAX_SAID: usize = 64 << 10;
 
 /// A part of the way from a plan to a server that can be started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +26,9 @@ pub(super) struct Steps<'a> {
     pub(super) registries: &'a Registries,
     pub(super) cx: &'a Cx,
     pub(super) runtime_id: &'a str,
-    pub(super) hints: &'a [Hint],
+    pub(super) description: &'a Description,
+    /// Why nothing can be run: a program that is no longer there.
+    pub(super) missing: Option<&'a Error>,
     /// What they do.
     pub(super) phase: Phase,
 }
@@ -45,10 +50,16 @@ impl Phase {
 impl Steps<'_> {
     /// Runs them one after the other in `work`.
     pub(super) async fn run(&self, steps: &[Step], places: &Placeholders, work: &Path) -> Result<()> {
+        if let Some(missing) = self.missing.filter(|_| !steps.is_empty()) {
+            return Err(missing.clone());
+        }
         let (from, to) = self.phase.span();
         let each = (to - from) / steps.len().max(1) as f64;
         for (number, step) in steps.iter().enumerate() {
             server::write_files(work, &step.files).await?;
+            if let Some(registry) = &step.network {
+                server::write_files(work, &self.registries.files(registry)).await?;
+            }
             let from = from + each * number as f64;
             let finished = self.step(step, (from, from + each), places, work).await?;
             if !finished.exit.success() {
@@ -70,13 +81,20 @@ impl Steps<'_> {
         let label = stages.doing().to_owned();
         let spec = ProcessSpec { label, program, args, env: environment, cwd: work.to_path_buf() };
         let limit = Duration::from_secs(step.time_limit_s);
+        let mut said = String::new();
         let show = |line: &str| {
+            if self.phase == Phase::Building && said.len() < MAX_SAID {
+                said.push_str(line);
+                said.push('\n');
+            }
             if let Some(told) = stages.read(line) {
                 self.cx.progress(from + (to - from) * stages.fraction(), Some(Phase::ALL), told);
             }
         };
         let run = self.supervisor.run(self.cx, spec, limit, show).await;
-        run.map_err(|error| self.explained(error))
+        let finished = run.map_err(|error| self.explained(error))?;
+        // the first errors of a compiler count, not the last
+        Ok(if said.is_empty() { finished } else { Finished { tail: said, ..finished } })
     }
 
     fn doing(&self, stage: Stage) -> String {
@@ -87,16 +105,31 @@ impl Steps<'_> {
     }
 
     fn failure(&self, step: &Step, finished: &Finished) -> Error {
+        if self.phase == Phase::Building {
+            return self.rejection(step, finished);
+        }
         let text = format!("{}\n{}", String::from_utf8_lossy(&finished.stdout), finished.tail);
         let tail = output::tail(if finished.tail.trim().is_empty() { &text } else { &finished.tail });
         let code = if step.network.is_some() { ErrorCode::Unavailable } else { ErrorCode::Invalid };
-        let doing = self.doing(step.stage);
-        let who = if self.phase == Phase::Building { "the build" } else { "the installer" };
-        let mut error = Error::new(code, format!("{who} {} while {doing}", finished.exit));
+        let mut error = Error::new(code, format!("the installer {} while {}", finished.exit, self.doing(step.stage)));
         error.retryable = false;
-        error.hint = output::hint(self.hints, &text).map(Into::into);
+        error.hint = output::hint(&self.description.hints, &text).map(Into::into);
         error.data = json!({ "stage": step.stage, "tail": tail });
         error.source.push(tail);
+        error
+    }
+
+    /// What a compiler has against the server's own code.
+    fn rejection(&self, step: &Step, finished: &Finished) -> Error {
+        let text = if finished.tail.trim().is_empty() {
+            String::from_utf8_lossy(&finished.stdout).into_owned()
+        } else {
+            finished.tail.clone()
+        };
+        let doing = self.doing(step.stage);
+        let mut error = Error::invalid(format!("the compiler {} while {doing}", finished.exit));
+        error.hint = output::hint(&self.description.hints, &text).map(Into::into);
+        error.data = json!({ "stage": step.stage, "log": output::complaints(&text, &self.description.noise) });
         error
     }
 
@@ -104,7 +137,7 @@ impl Steps<'_> {
     fn explained(&self, mut error: Error) -> Error {
         let Some(tail) = error.data.get("tail").and_then(serde_json::Value::as_str) else { return error };
         let tail = output::tail(tail);
-        error.hint = error.hint.or_else(|| output::hint(self.hints, &tail).map(Into::into));
+        error.hint = error.hint.or_else(|| output::hint(&self.description.hints, &tail).map(Into::into));
         error.data = json!({ "tail": tail });
         if !tail.is_empty() {
             error.source.push(tail);

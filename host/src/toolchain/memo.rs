@@ -109,7 +109,8 @@ impl Stamp {
     }
 }
 
-fn write(file: &Path, text: &[u8]) -> std::io::Result<()> {
+/// Writes a file whole or not at all.
+pub(super) fn write(file: &Path, text: &[u8]) -> std::io::Result<()> {
     let folder = file.parent().unwrap_or(Path::new("."));
     let temporary = tempfile::NamedTempFile::new_in(folder)?;
     std::fs::write(temporary.path(), text)?;

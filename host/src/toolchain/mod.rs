@@ -71,7 +71,31 @@ impl Toolchains {
             let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
             found.entry(runtime_id.to_string()).or_default().clone()
         };
-        cell.get_or_try_init(|| self.search(description)).await.cloned()
+        cell.get_or_try_init(|| self.search(runtime_id, description)).await.cloned()
+    }
+
+    /// The programs that a runtime was last seen with, by this host or one before, whether they are still there or not:
+    /// with them what was installed and built is found again.
+    pub async fn last_found(&self, runtime_id: &str) -> Option<Toolchain> {
+        let file = self.record(runtime_id);
+        let read = blocking(move || Ok(std::fs::read(file)?)).await.ok()?;
+        let toolchain: Toolchain = serde_json::from_slice(&read).ok()?;
+        toolchain.tools.values().all(|tool| self.exposed(tool).is_none()).then_some(toolchain)
+    }
+
+    async fn remember(&self, runtime_id: &str, toolchain: &Toolchain) {
+        let (file, text) = (self.record(runtime_id), serde_json::to_vec(toolchain).unwrap_or_default());
+        let write = move || match std::fs::read(&file) {
+            Ok(known) if known == text => Ok(()),
+            _ => Ok(memo::write(&file, &text)?),
+        };
+        if let Err(error) = blocking(write).await {
+            tracing::debug!(%error, runtime_id, "the programs that were found are not kept");
+        }
+    }
+
+    fn record(&self, runtime_id: &str) -> PathBuf {
+        self.cache_dir.join(format!("toolchain-{runtime_id}.json"))
     }
 
     /// Every program of a runtime on its own: where it is, or what [`Toolchains::find`] would say of it.
@@ -97,7 +121,7 @@ impl Toolchains {
         Ok(outcomes)
     }
 
-    async fn search(&self, description: &Description) -> Result<Arc<Toolchain>> {
+    async fn search(&self, runtime_id: &str, description: &Description) -> Result<Arc<Toolchain>> {
         let mut tools = BTreeMap::new();
         for (program, outcome) in description.programs.iter().zip(self.outcomes(description).await?) {
             match outcome {
@@ -112,7 +136,9 @@ impl Toolchains {
                 }
             }
         }
-        Ok(Arc::new(Toolchain { tools, platform: platform() }))
+        let toolchain = Toolchain { tools, platform: platform() };
+        self.remember(runtime_id, &toolchain).await;
+        Ok(Arc::new(toolchain))
     }
 
     async fn program(&self, program: &Program) -> Result<Tool, Vec<Rejected>> {
@@ -143,8 +169,7 @@ impl Toolchains {
         {
             return Err(Error::unsupported(format!("version {} is older than {minimum}", tool.version)));
         }
-        let exposed = |root: &PathBuf| self.forbidden.iter().find(|path| path.starts_with(real(root)));
-        match tool.roots.iter().find_map(|root| exposed(root).map(|path| (root, path))) {
+        match self.exposed(&tool) {
             Some((root, path)) => Err(Error::unsupported(format!(
                 "it is installed in `{}`, and a server that may read that could read `{}`",
                 root.display(),
@@ -152,6 +177,12 @@ impl Toolchains {
             ))),
             None => Ok(tool),
         }
+    }
+
+    /// A folder of the program, and what must not be read that is in it.
+    fn exposed<'a>(&'a self, tool: &'a Tool) -> Option<(&'a PathBuf, &'a PathBuf)> {
+        let inside = |root: &PathBuf| self.forbidden.iter().find(|path| path.starts_with(real(root)));
+        tool.roots.iter().find_map(|root| inside(root).map(|path| (root, path)))
     }
 
     fn missing(&self, program: &Program, rejected: &[Rejected]) -> Error {

@@ -5,9 +5,9 @@ use std::{
     time::Duration,
 };
 
-use perennial_sdk::{Cx, Error, Program, Result, Tool};
+use perennial_sdk::{Cx, Error, Program, ProgramHome, Result, Tool};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::supervisor::{ProcessSpec, Supervisor};
 
@@ -15,7 +15,7 @@ use crate::supervisor::{ProcessSpec, Supervisor};
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Programs that stand in for others, found behind a symlink of another name.
-const SWITCHERS: &[&str] = &["mise", "asdf", "rtx", "volta", "volta-shim", "pyenv", "proto", "proto-shim"];
+const SWITCHERS: &[&str] = &["mise", "asdf", "rtx", "volta", "volta-shim", "pyenv", "proto", "proto-shim", "rustup"];
 
 /// What a probe that answers in JSON says of itself.
 #[derive(Deserialize)]
@@ -34,14 +34,29 @@ pub(super) async fn ask(
     environment: BTreeMap<String, String>,
     folder: &Path,
 ) -> Result<Tool> {
-    let spec = ProcessSpec {
-        label: format!("probe {}", program.name),
-        program: candidate.to_path_buf(),
-        args: program.probe.clone(),
-        env: with_neighbours(environment, candidate),
-        cwd: folder.to_path_buf(),
+    let environment = with_neighbours(environment, candidate);
+    let run = async |path: PathBuf, args: &[String]| {
+        let spec = ProcessSpec {
+            label: format!("probe {}", program.name),
+            program: path,
+            args: args.to_vec(),
+            env: environment.clone(),
+            cwd: folder.to_path_buf(),
+        };
+        supervisor.run(&Cx::detached(), spec, LIMIT, |_| ()).await
     };
-    let finished = supervisor.run(&Cx::detached(), spec, LIMIT, |_| ()).await?;
+    let mut home = None;
+    if let Some(ProgramHome { ask, args, path }) = &program.home {
+        let ask = candidate.with_file_name(format!("{ask}{}", std::env::consts::EXE_SUFFIX));
+        if let Ok(finished) = run(ask, args).await {
+            home = home_in(&finished.stdout, path);
+        }
+    }
+    let (candidate, root) = match &home {
+        Some((path, root)) => (path.as_path(), Some(root)),
+        None => (candidate, None),
+    };
+    let finished = run(candidate.to_path_buf(), &program.probe).await?;
     if !finished.exit.success() {
         let why = finished.tail.lines().last().unwrap_or("it says nothing").to_string();
         return Err(Error::unavailable(format!("it {}: {why}", finished.exit)));
@@ -49,8 +64,20 @@ pub(super) async fn ask(
     let text = String::from_utf8_lossy(&finished.stdout);
     match serde_json::from_str::<Value>(text.trim()) {
         Ok(facts @ Value::Object(_)) => told(facts),
-        _ => read_off(candidate, &format!("{text}\n{}", finished.tail)),
+        _ => {
+            let mut tool = read_off(candidate, &format!("{text}\n{}", finished.tail))?;
+            tool.roots.extend(root.cloned());
+            Ok(tool)
+        }
     }
+}
+
+/// The program below a folder that was printed, and the folder.
+fn home_in(printed: &[u8], path: &str) -> Option<(PathBuf, PathBuf)> {
+    let text = String::from_utf8_lossy(printed);
+    let folders = text.lines().map(|line| PathBuf::from(line.trim())).filter(|folder| folder.is_absolute());
+    let mut programs = folders.map(|folder| (folder.join(format!("{path}{}", std::env::consts::EXE_SUFFIX)), folder));
+    programs.find(|(program, _)| program.is_file())
 }
 
 /// A program that is a script, such as npm, finds its interpreter beside it when `PATH` leads nowhere near.
@@ -96,7 +123,7 @@ fn read_off(candidate: &Path, text: &str) -> Result<Tool> {
         return Err(Error::unavailable("it does not tell its version"));
     };
     let version = version.trim_start_matches('v').to_string();
-    Ok(Tool { roots: vec![path.clone()], path, version, facts: Value::Null })
+    Ok(Tool { roots: vec![path.clone()], path, version, facts: json!({ "said": text.trim() }) })
 }
 
 fn is_shim(path: &Path) -> bool {
@@ -127,6 +154,16 @@ mod tests {
         assert_eq!(tool.version, "0.13.9");
         assert_eq!(tool.roots, std::slice::from_ref(&tool.path));
         assert!(read_off(Path::new("/bin/sh"), "hello").is_err());
+    }
+
+    #[test]
+    fn the_real_program_is_in_the_folder_that_was_printed() {
+        let folder = tempfile::tempdir().unwrap();
+        let printed = format!("{}\n", folder.path().display());
+        assert_eq!(home_in(printed.as_bytes(), "tool"), None);
+        std::fs::write(folder.path().join("tool"), "").unwrap();
+        assert_eq!(home_in(printed.as_bytes(), "tool"), Some((folder.path().join("tool"), folder.path().into())));
+        assert_eq!(home_in(b"lib\n", "tool"), None);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) struct CreateServer;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Arguments {
-    /// The language: python, typescript, javascript, or what plugins add; an unknown one is answered with the list.
+    /// The language: python, typescript, javascript, rust, or what plugins add; an unknown one is answered with the list.
     language: String,
     /// What to call the server.
     #[serde(default)]

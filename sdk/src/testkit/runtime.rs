@@ -164,6 +164,7 @@ impl Suite<'_> {
             assert!(environment.resolve.output.starts_with("{work}/"), "a lock outside `{{work}}`");
             environment.resolve.steps.iter().chain(&environment.install).for_each(|step| self.is_sane_step(step));
         }
+        assert!(!plan.keep || plan.links.is_empty(), "links in a folder that outlives what they lead to");
         plan.build.iter().for_each(|step| self.is_sane_step(step));
         plan.read.iter().for_each(|path| self.is_placeholder_path(path));
         self.is_sane_command(&plan.run);
