@@ -355,6 +355,27 @@ impl Plan {
     }
 }
 
+impl Step {
+    /// A step without network that writes `{cache}`, the runtime's own package cache, and `{work}`.
+    pub fn new(stage: Stage, command: CommandLine, time_limit_s: u64) -> Self {
+        Self { stage, files: Vec::new(), command, time_limit_s, network: None, writes: vec!["{cache}".into()] }
+    }
+
+    /// Lets it talk to a registry.
+    #[must_use]
+    pub fn with_registry(mut self, registry: impl Into<String>) -> Self {
+        self.network = Some(registry.into());
+        self
+    }
+
+    /// Lets it write another folder.
+    #[must_use]
+    pub fn writing(mut self, folder: impl Into<String>) -> Self {
+        self.writes.push(folder.into());
+        self
+    }
+}
+
 impl CommandLine {
     /// A program without arguments.
     pub fn new(program: impl Into<String>) -> Self {

@@ -18,11 +18,12 @@ pub(crate) fn environment(package: String, toolchain: &Toolchain) -> Result<Envi
     }
     let resolve = Step {
         files: vec![File { path: "package.json".into(), contents: package.clone() }],
-        ..step(Stage::Resolving, npm("install").args(["--package-lock-only"]), RESOLVE_LIMIT_S).with_registry()
+        ..Step::new(Stage::Resolving, npm("install").args(["--package-lock-only"]), RESOLVE_LIMIT_S)
+            .with_registry(REGISTRY)
     };
     let lay_out = Step {
         files: vec![File { path: "lay_out.cjs".into(), contents: include_str!("../node/lay_out.cjs").into() }],
-        ..step(
+        ..Step::new(
             Stage::Installing,
             CommandLine::new("{node}").args(["{work}/lay_out.cjs", "{lock}", "{env}"]),
             LOCAL_LIMIT_S,
@@ -35,7 +36,7 @@ pub(crate) fn environment(package: String, toolchain: &Toolchain) -> Result<Envi
         resolve: Resolve { steps: vec![resolve], output: "{work}/package-lock.json".into() },
         install: vec![
             lay_out.writing("{env}"),
-            step(Stage::Installing, install, INSTALL_LIMIT_S).with_registry().writing("{env}"),
+            Step::new(Stage::Installing, install, INSTALL_LIMIT_S).with_registry(REGISTRY).writing("{env}"),
         ],
     })
 }
@@ -49,25 +50,4 @@ fn npm(command: &str) -> CommandLine {
         .args(["--no-audit", "--no-fund", "--no-update-notifier", "--no-progress", "--color=false"])
         .args(["--loglevel=error", "--logs-max=0", "--fetch-retries=2", "--fetch-retry-mintimeout=1000"])
         .args(["--fetch-retry-maxtimeout=5000", "--cache", "{cache}"])
-}
-
-fn step(stage: Stage, command: CommandLine, time_limit_s: u64) -> Step {
-    Step { stage, files: Vec::new(), command, time_limit_s, network: None, writes: vec!["{cache}".into()] }
-}
-
-trait Grants {
-    fn with_registry(self) -> Self;
-    fn writing(self, folder: &str) -> Self;
-}
-
-impl Grants for Step {
-    fn with_registry(mut self) -> Self {
-        self.network = Some(REGISTRY.into());
-        self
-    }
-
-    fn writing(mut self, folder: &str) -> Self {
-        self.writes.push(folder.into());
-        self
-    }
 }

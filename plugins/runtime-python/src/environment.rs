@@ -49,7 +49,7 @@ fn uv_resolve() -> Step {
     let command = uv(["pip", "compile"])
         .args(["--python", "{python}", "--universal", "--generate-hashes", "--only-binary", ":all:"])
         .args(["--no-header", "--no-annotate", "--quiet", "--output-file", LOCK, REQUIREMENTS]);
-    step(Stage::Resolving, command, RESOLVE_LIMIT_S).with_registry()
+    Step::new(Stage::Resolving, command, RESOLVE_LIMIT_S).with_registry(REGISTRY)
 }
 
 fn uv_install(interpreter: &str) -> Vec<Step> {
@@ -59,8 +59,8 @@ fn uv_install(interpreter: &str) -> Vec<Step> {
         .args(["--link-mode", "copy", "--compile-bytecode", "--requirement", "{lock}"])
         .env("PYC_INVALIDATION_MODE", "UNCHECKED_HASH");
     vec![
-        step(Stage::Installing, venv, LOCAL_LIMIT_S).writing("{env}"),
-        step(Stage::Installing, install, INSTALL_LIMIT_S).with_registry().writing("{env}"),
+        Step::new(Stage::Installing, venv, LOCAL_LIMIT_S).writing("{env}"),
+        Step::new(Stage::Installing, install, INSTALL_LIMIT_S).with_registry(REGISTRY).writing("{env}"),
     ]
 }
 
@@ -75,21 +75,21 @@ fn uv(command: impl IntoIterator<Item = &'static str>) -> CommandLine {
 }
 
 fn pip_resolve() -> Step {
-    let mut resolve =
-        step(Stage::Resolving, pip("{python}", ["resolve", REQUIREMENTS, LOCK]), RESOLVE_LIMIT_S).with_registry();
+    let mut resolve = Step::new(Stage::Resolving, pip("{python}", ["resolve", REQUIREMENTS, LOCK]), RESOLVE_LIMIT_S)
+        .with_registry(REGISTRY);
     resolve.files.push(pip_script());
     resolve
 }
 
 fn pip_install(interpreter: &str) -> Vec<Step> {
     let venv = CommandLine::new("{python}").args(["-E", "-s", "-m", "venv", "--without-pip", "{env}"]);
-    let mut install = step(Stage::Installing, pip(interpreter, ["install", "{lock}"]), INSTALL_LIMIT_S);
-    let mut compile = step(Stage::Compiling, pip(interpreter, ["compile"]), LOCAL_LIMIT_S).writing("{env}");
+    let mut install = Step::new(Stage::Installing, pip(interpreter, ["install", "{lock}"]), INSTALL_LIMIT_S);
+    let mut compile = Step::new(Stage::Compiling, pip(interpreter, ["compile"]), LOCAL_LIMIT_S).writing("{env}");
     install.files.push(pip_script());
     compile.files.push(pip_script());
     vec![
-        step(Stage::Installing, venv, LOCAL_LIMIT_S).writing("{env}"),
-        install.with_registry().writing("{env}"),
+        Step::new(Stage::Installing, venv, LOCAL_LIMIT_S).writing("{env}"),
+        install.with_registry(REGISTRY).writing("{env}"),
         compile,
     ]
 }
@@ -105,25 +105,4 @@ fn pip<const N: usize>(python: &str, arguments: [&'static str; N]) -> CommandLin
 
 fn pip_script() -> File {
     File { path: "pip.py".into(), contents: include_str!("../python/pip.py").into() }
-}
-
-fn step(stage: Stage, command: CommandLine, time_limit_s: u64) -> Step {
-    Step { stage, files: Vec::new(), command, time_limit_s, network: None, writes: vec!["{cache}".into()] }
-}
-
-trait Grants {
-    fn with_registry(self) -> Self;
-    fn writing(self, folder: &str) -> Self;
-}
-
-impl Grants for Step {
-    fn with_registry(mut self) -> Self {
-        self.network = Some(REGISTRY.into());
-        self
-    }
-
-    fn writing(mut self, folder: &str) -> Self {
-        self.writes.push(folder.into());
-        self
-    }
 }

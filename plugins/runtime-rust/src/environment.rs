@@ -22,7 +22,8 @@ const RECORD: &str = "{work}/record";
 /// The environment of these dependencies.
 pub(crate) fn environment(dependencies: &Dependencies, toolchain: &Toolchain) -> Environment {
     let requirements = manifest::text(ROOT, dependencies);
-    let mut resolve = step(Stage::Resolving, cargo(["generate-lockfile"]), RESOLVE_LIMIT_S).with_registry();
+    let mut resolve =
+        Step::new(Stage::Resolving, cargo(["generate-lockfile"]), RESOLVE_LIMIT_S).with_registry(REGISTRY);
     resolve.files = manifest::crate_files(dependencies);
     resolve.files.push(manifest::unlocked(dependencies));
 
@@ -30,17 +31,17 @@ pub(crate) fn environment(dependencies: &Dependencies, toolchain: &Toolchain) ->
     if let Some(target) = host(toolchain) {
         fetch = fetch.args(["--target", target]);
     }
-    let mut fetch = step(Stage::Installing, fetch, FETCH_LIMIT_S).with_registry();
+    let mut fetch = Step::new(Stage::Installing, fetch, FETCH_LIMIT_S).with_registry(REGISTRY);
     fetch.files = manifest::crate_files(dependencies);
     let recorder = CommandLine::new("{rustc}")
         .args(["--edition", "2021", "-C", "strip=symbols", "-o", RECORD])
         .args(linker(toolchain).map(|linker| format!("-C{linker}")))
         .arg("{work}/record.rs");
-    let mut recorder = step(Stage::Compiling, recorder, COMPILE_LIMIT_S);
+    let mut recorder = Step::new(Stage::Compiling, recorder, COMPILE_LIMIT_S);
     recorder.files = vec![File { path: "record.rs".into(), contents: include_str!("../rust/record.rs").into() }];
-    let build = step(Stage::Compiling, build(toolchain), DEPENDENCIES_LIMIT_S).writing("{env}");
+    let build = Step::new(Stage::Compiling, build(toolchain), DEPENDENCIES_LIMIT_S).writing("{env}");
     let prune = CommandLine::new(RECORD).args(["--prune", "{env}/target"]);
-    let prune = step(Stage::Installing, prune, COMPILE_LIMIT_S).writing("{env}");
+    let prune = Step::new(Stage::Installing, prune, COMPILE_LIMIT_S).writing("{env}");
     Environment {
         requirements,
         resolve: Resolve { steps: vec![resolve], output: "{work}/Cargo.lock".into() },
@@ -63,7 +64,7 @@ pub(crate) fn compile(config: &Config, main: &str, dependencies: &Dependencies, 
         .args(["--out-dir", "{server}/target"])
         .arg(format!("{{server}}/{main}"))
         .env("CARGO_MANIFEST_DIR", "{server}");
-    let step = step(
+    let step = Step::new(
         Stage::Compiling,
         PACKAGE.iter().fold(command, |command, (name, value)| command.env(*name, *value)),
         COMPILE_LIMIT_S,
@@ -122,25 +123,4 @@ fn linker(toolchain: &Toolchain) -> Option<&'static str> {
 fn host(toolchain: &Toolchain) -> Option<&str> {
     let said = toolchain.tool("rustc")?.facts.get("said")?.as_str()?;
     said.lines().find_map(|line| line.strip_prefix("host: ")).map(str::trim)
-}
-
-fn step(stage: Stage, command: CommandLine, time_limit_s: u64) -> Step {
-    Step { stage, files: Vec::new(), command, time_limit_s, network: None, writes: vec!["{cache}".into()] }
-}
-
-trait Grants {
-    fn with_registry(self) -> Self;
-    fn writing(self, folder: &str) -> Self;
-}
-
-impl Grants for Step {
-    fn with_registry(mut self) -> Self {
-        self.network = Some(REGISTRY.into());
-        self
-    }
-
-    fn writing(mut self, folder: &str) -> Self {
-        self.writes.push(folder.into());
-        self
-    }
 }
