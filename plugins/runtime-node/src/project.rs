@@ -6,7 +6,7 @@ use perennial_sdk::{Error, File, Result, ServerSpec};
 use serde_json::Value;
 
 use crate::{
-    paths,
+    packages, paths,
     scan::{Attributes, Load},
     source::{Format, Source, is_source},
     strip,
@@ -206,7 +206,7 @@ fn is_relative(specifier: &str) -> bool {
 /// The package that a name means, if it means one.
 fn package_of(specifier: &str) -> Option<&str> {
     let odd = specifier.starts_with(['.', '/', '#']) || specifier.contains(':') || specifier.is_empty();
-    if odd {
+    if odd || packages::is_built_in(specifier) {
         return None;
     }
     let parts = if specifier.starts_with('@') { 2 } else { 1 };
