@@ -11,9 +11,10 @@ pub(crate) fn plan(spec: &ServerSpec, toolchain: &Toolchain) -> Result<Plan> {
     if project.is_typed() {
         run = run.arg("--enable-source-maps");
     }
+    if !requirements.is_empty() {
+        run = run.args(["--require", environment::START]);
+    }
     run = run.arg(format!("{{server}}/{}", project.entry()));
-    // never shared: a server that could write what others load would be those others
-    run = run.env("NODE_COMPILE_CACHE", "{state}/.node-compile-cache");
     let mut plan = Plan::run(run);
     plan.files = project.files()?;
     if !requirements.is_empty() {
