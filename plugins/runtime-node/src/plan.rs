@@ -8,7 +8,7 @@ pub(crate) fn plan(spec: &ServerSpec, toolchain: &Toolchain) -> Result<Plan> {
     let project = Project::parse(spec)?;
     let requirements = Requirements::of(&spec.dependencies, &project)?;
     let mut run = CommandLine::new("{node}");
-    if project.is_typed() {
+    if project.is_translated() {
         run = run.arg("--enable-source-maps");
     }
     if !requirements.is_empty() {
