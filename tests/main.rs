@@ -21,6 +21,7 @@ mod cases {
     mod progress;
     mod protocol;
     mod python;
+    mod registries;
     mod rust;
 }
 mod support;

@@ -176,14 +176,8 @@ fn an_unknown_version_and_an_unknown_feature_are_named() {
     assert!(told.contains("no-such-feature") && told.contains("check the features"), "{told}");
 }
 
-/// A home from which rustup's shims find the toolchain of whoever runs the tests.
 fn home() -> TestHome {
-    let rustup = std::env::var_os("RUSTUP_HOME").map(PathBuf::from);
-    let rustup = rustup.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".rustup")));
-    match rustup.filter(|folder| folder.exists()) {
-        Some(folder) => TestHome::new().env("RUSTUP_HOME", folder),
-        None => TestHome::new(),
-    }
+    TestHome::new().with_rust()
 }
 
 /// The language's own template after another line.

@@ -5,6 +5,7 @@ mod home;
 mod host;
 mod network;
 mod processes;
+mod registry;
 mod reply;
 
 pub use fixtures::{echo_server, misbehaving_server, requests_server, serve_file, with_mark};
@@ -12,6 +13,7 @@ pub use home::TestHome;
 pub use host::TestHost;
 pub use network::without_network;
 pub use processes::{carrying, wait_until, wait_until_gone};
+pub use registry::FixtureRegistry;
 pub use reply::Reply;
 
 use std::path::PathBuf;
