@@ -20,6 +20,7 @@ mod cases {
     mod processes;
     mod progress;
     mod protocol;
+    mod published;
     mod python;
     mod registries;
     mod rust;

@@ -10,7 +10,7 @@ mod reply;
 
 pub use fixtures::{echo_server, misbehaving_server, requests_server, serve_file, with_mark};
 pub use home::TestHome;
-pub use host::TestHost;
+pub use host::{LONGEST_BUILD, TestHost};
 pub use network::without_network;
 pub use processes::{carrying, wait_until, wait_until_gone};
 pub use registry::FixtureRegistry;
