@@ -24,5 +24,6 @@ mod cases {
     mod python;
     mod registries;
     mod rust;
+    mod twenty;
 }
 mod support;
