@@ -5,6 +5,7 @@ mod create;
 mod initialize;
 mod memory;
 mod throughput;
+mod twenty;
 
 use std::fmt;
 
@@ -27,10 +28,13 @@ pub(crate) enum Case {
     Create,
     /// PSS of the host when it is idle.
     Memory,
+    /// Twenty servers created at once: time and memory.
+    Twenty,
 }
 
 impl Case {
-    pub(crate) const ALL: [Self; 5] = [Self::Initialize, Self::Call, Self::Throughput, Self::Create, Self::Memory];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Initialize, Self::Call, Self::Throughput, Self::Create, Self::Memory, Self::Twenty];
 
     pub(crate) fn run(self, peers: &Peers, quick: bool, report: &mut Report) -> Result<()> {
         match self {
@@ -39,6 +43,7 @@ impl Case {
             Self::Throughput => throughput::run(peers, quick, report),
             Self::Create => create::run(peers, quick, report),
             Self::Memory => memory::run(peers, quick, report),
+            Self::Twenty => twenty::run(peers, quick, report),
         }
     }
 }
@@ -51,6 +56,7 @@ impl fmt::Display for Case {
             Self::Throughput => "throughput",
             Self::Create => "create",
             Self::Memory => "memory",
+            Self::Twenty => "twenty",
         })
     }
 }
