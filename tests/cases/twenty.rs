@@ -63,8 +63,8 @@ fn twenty_servers_created_at_once_answer_and_install_nothing_twice() {
     assert_eq!(builds, 3, "one for each text of a server in Rust");
 
     let after = Memory::of(host.pid());
-    println!("PSS in MiB: the host {:.1}, with twenty servers {:.1}", before.own, after.own);
-    println!("of the host and all {} processes below it: {:.1}", after.processes, after.tree);
+    eprintln!("PSS in MiB: the host {:.1}, with twenty servers {:.1}", before.own, after.own);
+    eprintln!("of the host and all {} processes below it: {:.1}", after.processes, after.tree);
     assert!(after.processes >= 40, "each server has its sidecar: {}", after.processes);
     assert!(host.close().success());
 }

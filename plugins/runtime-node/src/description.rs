@@ -165,7 +165,7 @@ fn pnpm(config: &Config) -> Program {
         places: places(),
         minimum: Some(OLDEST_PNPM.into()),
         required: false,
-        install_hint: Some("pnpm takes the place of npm where there is none; see pnpm.io".into()),
+        install_hint: Some("see pnpm.io; where there is npm, only servers that were locked by pnpm need it".into()),
         ..Program::new("pnpm", [config.pnpm.clone().unwrap_or_else(|| "pnpm".into())])
     }
 }
