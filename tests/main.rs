@@ -20,7 +20,10 @@ mod cases {
     mod processes;
     mod progress;
     mod protocol;
+    mod published;
     mod python;
+    mod registries;
     mod rust;
+    mod twenty;
 }
 mod support;

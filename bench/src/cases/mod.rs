@@ -7,6 +7,7 @@ mod create_rust;
 mod initialize;
 mod memory;
 mod throughput;
+mod twenty;
 
 use std::fmt;
 
@@ -33,10 +34,12 @@ pub(crate) enum Case {
     CreateRust,
     /// PSS of the host when it is idle.
     Memory,
+    /// Twenty servers created at once: time and memory.
+    Twenty,
 }
 
 impl Case {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Initialize,
         Self::Call,
         Self::Throughput,
@@ -44,6 +47,7 @@ impl Case {
         Self::CreateNode,
         Self::CreateRust,
         Self::Memory,
+        Self::Twenty,
     ];
 
     pub(crate) fn run(self, peers: &Peers, quick: bool, report: &mut Report) -> Result<()> {
@@ -55,6 +59,7 @@ impl Case {
             Self::CreateNode => create_node::run(peers, quick, report),
             Self::CreateRust => create_rust::run(peers, quick, report),
             Self::Memory => memory::run(peers, quick, report),
+            Self::Twenty => twenty::run(peers, quick, report),
         }
     }
 }
@@ -69,6 +74,7 @@ impl fmt::Display for Case {
             Self::CreateNode => "create-node",
             Self::CreateRust => "create-rust",
             Self::Memory => "memory",
+            Self::Twenty => "twenty",
         })
     }
 }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     catalog::Catalog,
-    config::{Config, ConfigError, Directories},
+    config::{Address, Config, ConfigError, CrateIndex, Directories},
     environment::{Environments, Quota, Registries},
     host::{Host, Settings},
     launch::Launch,
@@ -105,6 +105,7 @@ impl App {
         let (supervisor, launch) = (self.supervisor.clone(), self.launch.clone());
         let sweeping = tokio::spawn(async move {
             supervisor.sweep().await;
+            launch.environments.sweep().await;
             let _ = tokio::task::spawn_blocking(move || launch.sources.sweep()).await;
         });
         let serving =
@@ -139,8 +140,15 @@ impl App {
 fn registries(config: &Config) -> Registries {
     let mut registries = Registries::of_this_process();
     let settings = &config.registries;
-    if let Some(index) = &settings.pypi {
-        registries = registries.mirror("pypi", index.as_str());
+    let addresses = [
+        ("pypi", settings.pypi.as_ref().map(Address::as_str)),
+        ("npm", settings.npm.as_ref().map(Address::as_str)),
+        ("crates-io", settings.crates_io.as_ref().map(CrateIndex::as_str)),
+    ];
+    for (registry, address) in addresses {
+        if let Some(address) = address {
+            registries = registries.mirror(registry, address);
+        }
     }
     if let Some(proxy) = &settings.proxy {
         registries = registries.proxy(proxy.as_str());

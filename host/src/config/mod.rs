@@ -35,7 +35,7 @@ pub use load::{Request, load};
 pub use numbers::{Cores, Gigabytes, Seconds, Whole};
 pub use plugins::{PerPlatform, PluginName, PluginSettings, Sha256, Trust};
 pub use policy::{NetworkCeiling, Policy, Sandbox};
-pub use registries::{Address, Registries};
+pub use registries::{Address, CrateIndex, Registries};
 pub use unenforced::Unenforced;
 pub use variables::Variables;
 

@@ -42,6 +42,8 @@ overrides! {
     "PERENNIAL_POLICY_SANDBOX" => policy.sandbox ("policy.sandbox");
     "PERENNIAL_POLICY_NETWORK" => policy.network ("policy.network");
     "PERENNIAL_REGISTRIES_PYPI" => registries.pypi ("registries.pypi");
+    "PERENNIAL_REGISTRIES_NPM" => registries.npm ("registries.npm");
+    "PERENNIAL_REGISTRIES_CRATES_IO" => registries.crates_io ("registries.crates-io");
     "PERENNIAL_REGISTRIES_PROXY" => registries.proxy ("registries.proxy");
     "PERENNIAL_REGISTRIES_CA" => registries.ca ("registries.ca");
     "PERENNIAL_CACHE_MAX_GB" => cache.max_gb ("cache.max_gb");
@@ -127,7 +129,7 @@ mod tests {
     #[test]
     fn variables_are_named_after_their_keys() {
         for each in OVERRIDES.iter().filter(|each| each.key != "log.level") {
-            let name = format!("PERENNIAL_{}", each.key.replace('.', "_").to_uppercase());
+            let name = format!("PERENNIAL_{}", each.key.replace(['.', '-'], "_").to_uppercase());
             assert_eq!(each.variable, name);
         }
     }

@@ -128,6 +128,9 @@ impl Registries {
             environment.extend(npmrc::settings(&self.variables, self.mirrors.get(registry).map(String::as_str)));
         }
         environment.extend(self.settled.clone());
+        if registry == "npm" {
+            environment.extend(npmrc::for_pnpm(&environment));
+        }
         environment
     }
 
@@ -311,7 +314,12 @@ mod tests {
             assert_eq!(environment[name], "/ca.pem", "{name}");
         }
         assert_eq!(environment["NO_PROXY"], "localhost");
-        assert_eq!(registries.environment("npm")["NODE_EXTRA_CA_CERTS"], "/ca.pem");
+        let npm = registries.environment("npm");
+        assert_eq!(npm["NODE_EXTRA_CA_CERTS"], "/ca.pem");
+        assert_eq!(
+            (&npm["pnpm_config_https_proxy"], &npm["pnpm_config_cafile"]),
+            (&"http://proxy".into(), &"/ca.pem".into())
+        );
     }
 
     #[test]
