@@ -16,11 +16,13 @@ mod cases {
     mod config;
     mod guide;
     mod library;
+    mod moving;
     mod node;
     mod processes;
     mod progress;
     mod protocol;
     mod python;
     mod rust;
+    mod versions;
 }
 mod support;

@@ -59,11 +59,17 @@ async fn resident(call: &Call, cx: &Cx, id: &ServerId) -> Result<Arc<Server>> {
 async fn read(call: &Call, cx: &Cx, id: &ServerId, version: Option<Version>) -> Result<(ServerSpec, Shelf)> {
     let saved = call.host.library.get(cx, id, version).await?;
     let newest = match version {
-        Some(_) => call.host.library.get(cx, id, None).await?.version,
+        Some(_) => call.host.library.versions(cx, id).await?.last().copied().unwrap_or(saved.version),
         None => saved.version,
     };
     let (_, language) = call.host.plugins.runtime(&saved.language)?;
-    let shelf = Shelf { id: saved.server_id.parse()?, version: newest, name: saved.name.clone(), settled: false };
+    let shelf = Shelf {
+        id: saved.server_id.parse()?,
+        version: newest,
+        name: saved.name.clone(),
+        settled: false,
+        contested: None,
+    };
     Ok((ServerSpec { language, ..saved.spec() }, shelf))
 }
 
