@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, fmt, future::Future};
 
-use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -96,7 +96,7 @@ pub struct SavedServer {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<ToolDefinition>,
     /// Who saved it, as the writer said; one that cannot be read counts as none.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "signature")]
     pub saved_by: Option<SavedBy>,
     /// Fields that this version of the SDK does not know; they survive a round trip.
     #[serde(flatten)]
@@ -163,7 +163,7 @@ pub struct Summary {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<ToolDefinition>,
     /// Who saved it.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "readable")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "signature")]
     pub saved_by: Option<SavedBy>,
     /// Why the record cannot be used, when it cannot: it is listed all the same, so that nothing seems lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -280,9 +280,8 @@ impl SavedServer {
 }
 
 impl ClientIdentity {
-    /// A client by what it says of itself, cut to a length that fits beside other facts.
+    /// A client by what it says of itself, on one line and cut to a length that fits beside other facts.
     pub fn new(name: &str, version: &str) -> Self {
-        let cut = |text: &str| text.trim().chars().take(80).collect();
         Self { name: cut(name), version: cut(version) }
     }
 }
@@ -338,9 +337,23 @@ impl PutId {
     }
 }
 
-/// What has not the form that is expected counts as absent: it must not take the rest of a record with it.
-fn readable<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    Ok(serde_json::from_value(Value::deserialize(deserializer)?).ok())
+/// A signature that has not the form of one counts as absent: it must not take the rest of a record with it.
+fn signature<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SavedBy>, D::Error> {
+    let signature = serde_json::from_value::<SavedBy>(Value::deserialize(deserializer)?).ok();
+    Ok(signature.map(|SavedBy { host, client }| SavedBy {
+        host: HostIdentity {
+            id: cut(&host.id),
+            name: host.name.as_deref().map(cut),
+            user: host.user.as_deref().map(cut),
+        },
+        client: client.map(|client| ClientIdentity::new(&client.name, &client.version)),
+    }))
+}
+
+/// A name on one line, of a length that fits beside other facts.
+fn cut(name: &str) -> String {
+    let visible = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    name.trim().chars().take(80).map(visible).collect()
 }
 
 impl Default for Page {
@@ -403,6 +416,9 @@ mod tests {
             let server: SavedServer = serde_json::from_value(record.clone()).unwrap();
             assert_eq!((server.name.as_str(), server.saved_by, server.extra.len()), ("a", None, 0));
         }
+        record["savedBy"] = json!({"host": {"name": "a\nb".repeat(1000)}, "client": {"name": "c".repeat(1_000_000)}});
+        let by = serde_json::from_value::<SavedServer>(record).unwrap().saved_by.unwrap().to_string();
+        assert!(by.len() < 300 && !by.contains('\n') && by.contains(" with ccc"), "{by}");
     }
 
     #[test]

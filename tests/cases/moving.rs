@@ -5,12 +5,13 @@ use std::{
     io::Write,
     path::Path,
     process::{Output, Stdio},
+    time::Duration,
 };
 
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{TestHome, TestHost, echo_server};
+use crate::support::{TestHome, TestHost, echo_server, wait_until};
 
 #[test]
 fn a_copy_takes_every_version_along_and_is_a_library_like_the_first() {
@@ -71,6 +72,50 @@ fn a_copy_that_is_run_again_copies_what_is_new_alone() {
     assert_eq!((&more["tally"]["versions"], &more["tally"]["copied"]), (&json!(1), &json!(1)), "{more}");
     let back = home.run(&["copy", "--from", "json:path=new.json", "--to", "json", "--json"]);
     assert_eq!(json_of(&back)["tally"]["unchanged"], 2, "{back:?}");
+}
+
+#[test]
+fn a_copy_that_is_killed_is_continued_by_the_next() {
+    let home = TestHome::new();
+    let records: serde_json::Map<String, Value> = (0..400)
+        .map(|number| {
+            let id = format!("server-{number:012x}");
+            let record = json!({
+                "name": format!("number {number}"), "code": "x", "language": "python",
+                "savedAt": "2024-01-15T10:30:00.000Z", "serverId": id
+            });
+            (id, record)
+        })
+        .collect();
+    fs::create_dir_all(home.data_dir()).unwrap();
+    fs::write(home.saved_servers(), Value::from(records).to_string()).unwrap();
+    assert!(home.run(&["list"]).status.success());
+    let there = || fs::read_dir(home.path().join("run/new.d/s")).map_or(0, Iterator::count);
+    let mut killed = 0;
+    for part in [20, 120, 250] {
+        let mut process = home
+            .command(&["copy", "--from", "json", "--to", "json:path=new.json"])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_until(Duration::from_secs(60), || there() >= part || process.try_wait().unwrap().is_some());
+        killed += usize::from(process.try_wait().unwrap().is_none());
+        let _ = process.kill();
+        process.wait().unwrap();
+    }
+    assert!(killed > 0, "every copy was quicker than its end");
+    let before = there();
+    let resumed = json_of(&copy(&home, "new.json", &["--json"]));
+    assert_eq!(
+        (&resumed["tally"]["servers"], &resumed["tally"]["failed"]),
+        (&json!(400), &json!(0)),
+        "{}",
+        resumed["tally"]
+    );
+    assert!(resumed["tally"]["versions"].as_u64().unwrap() <= 400 - before as u64 + 8, "{}", resumed["tally"]);
+    let old: Vec<_> = contents(&home.data_dir()).into_iter().map(|(_, record)| record).collect();
+    let new: Vec<_> = contents(&home.path().join("run/new.d")).into_iter().map(|(_, record)| record).collect();
+    assert!(old.len() == 400 && old == new, "{} records became {}", old.len(), new.len());
 }
 
 #[test]

@@ -42,9 +42,15 @@ impl Copy {
     }
 }
 
+/// How many servers that were copied, and how many that were not, people are shown.
+const MOST: usize = 50;
+
 /// What was copied, for people: the servers of which something is to be told, and the sum.
 pub(super) fn render(copied: &Copied) -> String {
-    let told = copied.servers.iter().filter(|one| !one.moved.is_empty() || !one.problems.is_empty());
+    let (whole, wanting): (Vec<_>, Vec<_>) = copied.servers.iter().partition(|one| one.problems.is_empty());
+    let moved: Vec<_> = whole.into_iter().filter(|one| !one.moved.is_empty()).collect();
+    let more = moved.len().saturating_sub(MOST) + wanting.len().saturating_sub(MOST);
+    let told = moved.into_iter().take(MOST).chain(wanting.into_iter().take(MOST));
     let row = |one: &CopiedServer| {
         let did = match (one.outcome, one.moved.len()) {
             (Some(Outcome::Conflict), _) => "CONFLICT".to_owned(),
@@ -57,6 +63,9 @@ pub(super) fn render(copied: &Copied) -> String {
         vec![one.server_id.clone(), name, did, one.problems.join("; ")]
     };
     let mut text = output::table(&told.map(row).collect::<Vec<_>>());
+    if more > 0 {
+        text += &format!("and {more} more: --json shows every one\n");
+    }
     let Copied { from, to, dry_run, tally, notes, .. } = copied;
     let Tally { servers, versions, copied, unchanged, conflicts, failed } = tally;
     let did = if *dry_run { "would copy" } else { "copied" };

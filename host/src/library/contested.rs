@@ -1,7 +1,7 @@
 use perennial_sdk::{Cx, Error, ServerId, Version};
 use serde_json::json;
 
-use super::{Library, Shelf};
+use super::{Library, Shelf, changes::shortened};
 
 impl Library {
     /// A save that came second, told with both versions: the one that it was made from and the one that is there now.
@@ -14,7 +14,7 @@ impl Library {
         let base = base.map(|shelf| shelf.version);
         let mut message = format!("somebody else saved `{id}` meanwhile: version {current} is the newest now");
         if let Some(theirs) = &theirs {
-            message += &format!(" (\"{}\", saved {}", theirs.name, theirs.saved_at);
+            message += &format!(" (\"{}\", saved {}", shortened(&theirs.name), shortened(&theirs.saved_at));
             message += &theirs.saved_by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
             message.push(')');
         }
@@ -23,8 +23,8 @@ impl Library {
         }
         let mut data = json!({ "savedServerId": id, "current": current, "base": base });
         if let Some(theirs) = theirs {
-            data["name"] = theirs.name.into();
-            data["savedAt"] = theirs.saved_at.into();
+            data["name"] = shortened(&theirs.name).into();
+            data["savedAt"] = shortened(&theirs.saved_at).into();
             data["savedBy"] = json!(theirs.saved_by);
         }
         Error { data, ..Error::conflict(message, None) }

@@ -6,7 +6,7 @@ use std::{
 use perennial_sdk::{Cx, ErrorCode, Result, SavedBy, SavedServer, ServerId, Version};
 use serde::Serialize;
 
-use super::{Changes, Library};
+use super::{Changes, Library, changes};
 
 /// How many versions are remembered; after that all are forgotten and read again.
 const MOST_KNOWN: usize = 2000;
@@ -94,11 +94,11 @@ impl Library {
             let entry = match read {
                 Read::Nothing(entry) => *entry,
                 Read::Record(record) => {
-                    let mut changes = None;
+                    let mut difference = None;
                     for place in (0..at).rev() {
                         let read = self.read(cx, id, numbers[place]).await?;
                         if let Read::Record(before) = &read {
-                            changes = Some(Changes::between(before, &record));
+                            difference = Some(Changes::between(before, &record));
                             below = Some((place, read));
                             break;
                         }
@@ -106,10 +106,10 @@ impl Library {
                     HistoryEntry {
                         version,
                         state: VersionState::Saved,
-                        name: Some(record.name),
-                        saved_at: Some(record.saved_at),
+                        name: Some(changes::shortened(&record.name)),
+                        saved_at: Some(changes::shortened(&record.saved_at)),
                         saved_by: record.saved_by,
-                        changes,
+                        changes: difference,
                         damage: None,
                     }
                 }
@@ -124,7 +124,9 @@ impl Library {
         let (state, damage) = match self.storage.get(cx, id, Some(version)).await {
             Ok(record) => return Ok(Read::Record(Box::new(record))),
             Err(error) if error.code == ErrorCode::NotFound => (VersionState::Deleted, None),
-            Err(error) if matches!(error.code, ErrorCode::Other(_)) => (VersionState::Damaged, Some(error.message)),
+            Err(error) if matches!(error.code, ErrorCode::Other(_)) => {
+                (VersionState::Damaged, Some(changes::shortened(&error.message)))
+            }
             Err(error) => return Err(error),
         };
         let (name, saved_at, saved_by, changes) = (None, None, None, None);

@@ -13,7 +13,7 @@ use perennial_sdk::{
     Summary, ToolDefinition, Version,
 };
 
-pub use changes::{Changes, Lines, Names};
+pub use changes::{Changes, Lines, Names, shortened};
 pub use diff::unified;
 pub use history::{History, HistoryEntry, VersionState};
 
@@ -108,7 +108,21 @@ impl Library {
                 Err(error) => return Err(error),
             }
         }
-        one_of(self.named(cx, reference).await?, reference)
+        let named = self.named(cx, reference).await?;
+        let deletion = if named.is_empty() { self.deletion(cx, reference).await } else { None };
+        deletion.map_or_else(|| one_of(named, reference), Err)
+    }
+
+    /// What to say of an id whose server was deleted, and how to bring it back; none for any other.
+    pub async fn deletion(&self, cx: &Cx, reference: &str) -> Option<Error> {
+        let id = reference.parse::<ServerId>().ok()?;
+        let versions = self.storage.versions(cx, &id).await.ok()?;
+        let (tombstone, kept) = versions.split_last()?;
+        let error = Error::not_found(format!("saved server `{id}` was deleted, as of version {tombstone}"));
+        Some(match kept.last() {
+            Some(last) => error.hint(way_back(&id, *last)),
+            None => error,
+        })
     }
 
     /// As [`find`](Self::find), among the deleted ones too when no other is meant.
@@ -320,6 +334,15 @@ async fn every(storage: &dyn DynStorage, cx: &Cx, deleted: bool) -> Result<Vec<S
             None => return Ok(all),
         }
     }
+}
+
+/// How to undo the deletion of a server whose last version was `last`.
+pub fn way_back(id: &ServerId, last: Version) -> String {
+    format!(
+        "its versions are kept for some time: `load-saved-server` with {{\"savedServerId\": \"{id}\", \"version\": {last}}} \
+         and then `save-server` under the same name undo the deletion, or `perennial history {id} --restore {last}` on the \
+         command line"
+    )
 }
 
 fn one_of(named: Vec<Summary>, reference: &str) -> Result<ServerId> {

@@ -150,6 +150,7 @@ async fn one(cx: &Cx, ends: &Ends<'_>, summary: Summary, deleted: bool, known: b
         }
         copied.problems.push(error.to_string());
     }
+    tracing::info!(server = copied.server_id, versions = copied.moved.len(), "looked at");
     copied
 }
 
@@ -174,4 +175,128 @@ async fn versions(cx: &Cx, ends: &Ends<'_>, known: bool, copied: &mut CopiedServ
     copied.outcome = Some(brought.outcome);
     copied.moved = brought.moved;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use perennial_sdk::{BoxFuture, Capabilities, Expected, Home, Listing, Page, PutId, SavedServer};
+    use serde_json::json;
+
+    use super::*;
+    use crate::plugins::Storage;
+
+    /// A storage that cannot do everything, or not well.
+    struct Odd {
+        inner: Arc<dyn DynStorage>,
+        lists_deleted: bool,
+        garbles: bool,
+    }
+
+    impl DynStorage for Odd {
+        fn capabilities(&self) -> Capabilities {
+            self.inner.capabilities()
+        }
+
+        fn location(&self) -> String {
+            "odd".into()
+        }
+
+        fn list<'a>(&'a self, cx: &'a Cx, page: &'a Page) -> BoxFuture<'a, Result<Listing>> {
+            self.inner.list(cx, page)
+        }
+
+        fn get<'a>(
+            &'a self,
+            cx: &'a Cx,
+            id: &'a ServerId,
+            version: Option<Version>,
+        ) -> BoxFuture<'a, Result<SavedServer>> {
+            self.inner.get(cx, id, version)
+        }
+
+        fn put<'a>(
+            &'a self,
+            cx: &'a Cx,
+            record: &'a SavedServer,
+            expected: Expected,
+            put_id: &'a PutId,
+        ) -> BoxFuture<'a, Result<Version>> {
+            Box::pin(async move {
+                let code = if self.garbles { record.code.to_uppercase() } else { record.code.clone() };
+                self.inner.put(cx, &SavedServer { code, ..record.clone() }, expected, put_id).await
+            })
+        }
+
+        fn versions<'a>(&'a self, cx: &'a Cx, id: &'a ServerId) -> BoxFuture<'a, Result<Vec<Version>>> {
+            self.inner.versions(cx, id)
+        }
+
+        fn delete<'a>(&'a self, cx: &'a Cx, id: &'a ServerId, expected: Expected) -> BoxFuture<'a, Result<Version>> {
+            self.inner.delete(cx, id, expected)
+        }
+
+        fn deleted<'a>(&'a self, cx: &'a Cx, page: &'a Page) -> BoxFuture<'a, Result<Listing>> {
+            match self.lists_deleted {
+                true => self.inner.deleted(cx, page),
+                false => Box::pin(async { Err(Error::unsupported("no")) }),
+            }
+        }
+    }
+
+    struct Shelf {
+        _folder: tempfile::TempDir,
+        storage: Storage,
+    }
+
+    impl Shelf {
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let home = Home { data_dir: folder.path().join("data") };
+            Self { storage: Storage::open("json", json!({}), home).await.unwrap(), _folder: folder }
+        }
+
+        fn odd(&self, lists_deleted: bool, garbles: bool) -> Odd {
+            Odd { inner: self.storage.storage(), lists_deleted, garbles }
+        }
+    }
+
+    /// `a` in two versions, and `b`, which was deleted.
+    async fn source() -> Shelf {
+        let (shelf, cx) = (Shelf::new().await, Cx::detached());
+        let storage = shelf.storage.storage();
+        for (id, code, expected) in
+            [("a", "one", Expected::New), ("a", "two", Expected::Any), ("b", "x", Expected::New)]
+        {
+            let record = SavedServer { server_id: id.into(), code: code.into(), ..SavedServer::default() };
+            storage.put(&cx, &record, expected, &PutId::random()).await.unwrap();
+        }
+        storage.delete(&cx, &"b".parse().unwrap(), Expected::Any).await.unwrap();
+        shelf
+    }
+
+    #[tokio::test]
+    async fn storages_that_cannot_list_what_was_deleted_are_copied_as_far_as_they_tell() {
+        let (from, to, cx) = (source().await, Shelf::new().await, Cx::detached());
+        let blind = from.odd(false, false);
+        let copied = copy(&cx, &Ends { source: &blind, target: &to.odd(false, false), dry_run: false }).await.unwrap();
+        assert_eq!((copied.tally.servers, copied.tally.versions, copied.notes.len()), (1, 2, 1));
+        let source = from.odd(true, false);
+        for (versions, unchanged) in [(2, 1), (0, 2)] {
+            let ends = Ends { source: &source, target: &to.odd(false, false), dry_run: false };
+            let tally = copy(&cx, &ends).await.unwrap().tally;
+            assert_eq!((tally.versions, tally.unchanged, tally.failed), (versions, unchanged, 0));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_target_that_garbles_is_found_out() {
+        let (from, to, cx) = (source().await, Shelf::new().await, Cx::detached());
+        let ends = Ends { source: &from.odd(true, false), target: &to.odd(true, true), dry_run: false };
+        let copied = copy(&cx, &ends).await.unwrap();
+        assert!(!copied.is_whole());
+        assert_eq!((copied.tally.failed, copied.tally.versions), (2, 0));
+        assert!(copied.servers[0].problems[0].contains("came back from odd changed"), "{:?}", copied.servers);
+    }
 }

@@ -4,7 +4,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{BuiltIn, Call, Effect};
-use crate::mcp::{Reply, Said};
+use crate::{
+    library::way_back,
+    mcp::{Reply, Said},
+};
 
 pub(super) struct DeleteSavedServer;
 
@@ -35,11 +38,7 @@ impl BuiltIn for DeleteSavedServer {
         let mut text = format!("🗑️ Saved server {id} deleted");
         let last = Version(tombstone.0.saturating_sub(1));
         if call.host.library.storage().capabilities().versions && !last.is_unset() {
-            text.push_str(&format!(
-                "\nits versions are kept for some time: to undo this, `load-saved-server` with {{\"savedServerId\": \"{id}\", \
-                 \"version\": {last}}} and `save-server` under the same name, or `perennial history {id} --restore {last}` \
-                 on the command line"
-            ));
+            text.push_str(&format!("\n{}", way_back(&id, last)));
         }
         let facts = json!({ "savedServerId": id, "deleted": true, "version": tombstone, "lastVersion": last });
         Ok(Said::new(text, facts).into())

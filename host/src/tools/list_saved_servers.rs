@@ -4,7 +4,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{BuiltIn, Call, Effect};
-use crate::mcp::{Reply, Said};
+use crate::{
+    library::shortened,
+    mcp::{Reply, Said},
+};
 
 pub(super) struct ListSavedServers;
 
@@ -34,8 +37,6 @@ const USUAL: usize = 50;
 const MOST: usize = 200;
 /// How many tools of a server are named.
 const MOST_TOOLS: usize = 20;
-/// Characters of a name, a time or a tool: people's are shorter, a file written by hand may hold anything.
-const LONGEST: usize = 200;
 
 impl BuiltIn for ListSavedServers {
     const NAME: &'static str = "list-saved-servers";
@@ -134,18 +135,8 @@ fn facts(one: &Summary) -> Value {
         "savedBy": one.saved_by,
         "version": one.version,
         "tools": one.tools.iter().take(MOST_TOOLS).map(|tool| shortened(&tool.name)).collect::<Vec<_>>(),
-        "damage": one.damage,
+        "damage": one.damage.as_deref().map(shortened),
     })
-}
-
-/// One line of bounded length without characters that could look like another entry.
-fn shortened(text: &str) -> String {
-    let mut shown: String =
-        text.chars().take(LONGEST).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        shown.push('…');
-    }
-    shown
 }
 
 #[cfg(test)]

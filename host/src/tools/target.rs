@@ -28,7 +28,7 @@ pub(super) async fn running(call: &Call, reference: &str) -> Result<Arc<Server>>
     match (named.pop_first(), named.is_empty()) {
         (Some((_, Some(server))), true) => Ok(server),
         (Some((id, None)), true) => resident(call, &cx, &id).await,
-        (None, _) => Err(unknown),
+        (None, _) => Err(call.host.library.deletion(&cx, reference).await.unwrap_or(unknown)),
         (Some(first), false) => {
             let ids: Vec<_> = std::iter::once(first).chain(named).map(|(id, _)| format!("`{id}`")).collect();
             let message = format!("{} servers are called `{reference}`", ids.len());
