@@ -301,6 +301,27 @@ fn a_record_that_no_library_may_hold_is_refused(#[case] fields: Value, #[case] t
 }
 
 #[rstest]
+#[case::out_of_order(json!([{"version": 2, "digest": "a"}, {"version": 1, "digest": "b"}]), "not in its place")]
+#[case::twice(json!([{"version": 1, "digest": "a"}, {"version": 1, "digest": "a"}]), "not in its place")]
+#[case::after_the_record(json!([{"version": 9, "digest": "a"}]), "not in its place")]
+#[case::deleted_twice(json!([{"version": 1, "deleted": true}, {"version": 2, "deleted": true}]), "cannot be a deletion")]
+#[case::deleted_and_not(json!([{"version": 1, "deleted": true, "digest": "a"}]), "cannot be a deletion")]
+#[case::empty(json!([{"version": 1}]), "says nothing")]
+#[case::unknown(json!([{"version": 1, "run": "rm"}]), "unknown field")]
+#[case::of_another(json!([{"version": 1, "record": {
+    "name": "a", "code": "x", "language": "python", "savedAt": "", "serverId": "server-other"}}]), "not of one server")]
+#[case::not_what_it_says(json!([{"version": 1, "digest": "a", "record": {
+    "name": "a", "code": "x", "language": "python", "savedAt": "", "serverId": "server-abc123"}}]), "not what its digest says")]
+#[case::worse_than_the_newest(json!([{"version": 1, "record": {"files": {"../x": ""},
+    "name": "a", "code": "x", "language": "python", "savedAt": "", "serverId": "server-abc123"}}]), "not a path inside")]
+fn a_history_that_cannot_be_is_refused(#[case] history: Value, #[case] told: &str) {
+    let mut bundle = bundle();
+    bundle["record"]["version"] = json!(5);
+    bundle["history"] = history;
+    refuse(&TestHome::new(), bundle.to_string().as_bytes(), told);
+}
+
+#[rstest]
 #[case::nothing(b"", "JSON")]
 #[case::binary(b"\x1f\x8b\x08\0\0\0", "JSON")]
 #[case::another_file(b"{\"server-abc123\": {\"name\": \"a\"}}", "not an exported server")]

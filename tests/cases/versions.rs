@@ -191,6 +191,8 @@ fn each_host_sees_what_the_other_does() {
     let back = here.call("save-server", json!({"serverId": id, "name": "shared"})).ok();
     assert!(back.text().contains("deleted meanwhile"), "{}", back.text());
     assert!(there.call("list-saved-servers", json!({})).ok().text().contains(&id));
+    // the other id that it had got is one still
+    assert_eq!(record(&home, &id, 4)["aliases"], json!([loaded]));
 }
 
 #[test]

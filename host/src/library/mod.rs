@@ -210,10 +210,13 @@ impl Library {
             Ok((earlier, expected)) => (Some(earlier), expected),
             Err(error) if error.code == ErrorCode::NotFound => {
                 revived = here.is_some();
-                (None, Expected::New)
+                (if revived { self.last_record(cx, key).await } else { None }, Expected::New)
             }
             // saving is the way out of a damaged version
-            Err(error) if is_damaged(&error) => (None, here.map_or(Expected::Any, |shelf| Expected::At(shelf.version))),
+            Err(error) if is_damaged(&error) => {
+                let expected = here.map_or(Expected::Any, |shelf| Expected::At(shelf.version));
+                (self.last_record(cx, key).await, expected)
+            }
             Err(error) => return Err(error),
         };
         let mut record = SavedServer {
@@ -266,8 +269,7 @@ impl Library {
             return Ok((newest, old.name));
         }
         let mut record = SavedServer { saved_at: now(), saved_by: Some(self.identity.sign(client)), ..old };
-        let current = self.storage.get(cx, id, None).await;
-        for alias in current.map(|current| current.aliases).unwrap_or_default() {
+        for alias in self.last_record(cx, id).await.map(|last| last.aliases).unwrap_or_default() {
             if !record.aliases.contains(&alias) {
                 record.aliases.push(alias);
             }
@@ -285,6 +287,16 @@ impl Library {
             ErrorCode::NotFound => unknown(id.as_str()),
             _ => error,
         })
+    }
+
+    /// The newest version that can be read: what is kept beside the source must not be lost with a tombstone above it.
+    async fn last_record(&self, cx: &Cx, id: &ServerId) -> Option<SavedServer> {
+        for version in self.versions(cx, id).await.ok()?.into_iter().rev() {
+            if let Ok(record) = self.storage.get(cx, id, Some(version)).await {
+                return Some(record);
+            }
+        }
+        None
     }
 
     async fn has_name(&self, cx: &Cx, shelf: &Shelf, name: &str) -> Result<bool> {

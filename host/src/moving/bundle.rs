@@ -145,7 +145,7 @@ impl Bundle {
         let id: ServerId =
             self.record.server_id.parse().map_err(|_| Error::invalid("`serverId` is not a server's id"))?;
         check_record(&self.record, &id, most_bytes)?;
-        let mut last = Version::default();
+        let (mut last, mut gone) = (Version::default(), false);
         for earlier in &self.history {
             let version = earlier.version;
             let in_order = last < version && (version < self.record.version || self.record.version.is_unset());
@@ -153,8 +153,12 @@ impl Bundle {
                 return Err(Error::invalid(format!("version {version} of the history is not in its place")));
             }
             last = version;
+            let again = std::mem::replace(&mut gone, earlier.deleted) && gone;
             match (&earlier.record, &earlier.digest) {
-                _ if earlier.deleted => {}
+                (None, None) if earlier.deleted && !again => {}
+                _ if earlier.deleted => {
+                    return Err(Error::invalid(format!("version {version} of the history cannot be a deletion")));
+                }
                 (Some(record), told) => {
                     check_record(record, &id, most_bytes)
                         .map_err(|error| error.context(format!("version {version}")))?;
