@@ -1,11 +1,15 @@
 //! TypeScript and JavaScript servers: dialects, packages, and what their authors are told.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{TestHome, TestHost, serve_file};
+use crate::support::{TestHome, TestHost, installed, serve_file};
 
 /// A server with one tool that tells the version of its dependency `semver`.
 const SEMVER: &str = "import semver from 'semver';\nimport { serve } from './serve';\n\
@@ -122,6 +126,88 @@ fn every_kind_of_module_runs(#[case] language: &str, #[case] code: &str) {
     arguments["files"]["data/words.json"] = json!("{\"root\": \"/\"}");
     let id = host.create(arguments);
     assert_eq!(host.execute(&id, "it", json!({})).ok().text(), "/");
+}
+
+#[test]
+fn elements_are_rendered_and_their_package_comes_by_itself() {
+    let home = TestHome::new();
+    let mut host = home.start();
+    let code = "import { renderToStaticMarkup } from 'react-dom/server';\nimport { View } from './view';\n\
+                import { serve } from './serve';\n\
+                await serve({ it: () => renderToStaticMarkup(View({ who: 'Zoé' })) });\n";
+    let mut arguments = with_serve("typescript", code, json!({"react-dom": "^19"}));
+    arguments["files"]["view.tsx"] =
+        json!("type Who = { who: string };\nexport const View = ({ who }: Who) => <p title=\"a\">hé {who}</p>;\n");
+    let id = host.create(arguments);
+    assert_eq!(host.execute(&id, "it", json!({})).ok().text(), "<p title=\"a\">hé Zoé</p>");
+}
+
+#[test]
+fn elements_in_the_main_file_are_refused_at_their_place() {
+    insta::assert_snapshot!(failure("typescript", "const a = 1;\nconst b = <p>{a}</p>;\n", json!({})), @r"
+    failed to create the server: `main.ts:2:11`: JSX needs a file that ends in `.jsx` or `.tsx`: 
+      2 | const b = <p>{a}</p>;
+        |           ^
+
+    put it into `files`, such as `view.tsx`, and import that: `import { View } from './view'`
+    ");
+}
+
+#[test]
+fn packages_are_compiled_once_and_no_server_writes_what_others_load() {
+    let node = installed("node").join("node_modules/node/bin");
+    let path = format!("{}:{}", node.display(), std::env::var("PATH").unwrap());
+    let home = TestHome::new().own_cache().env("PATH", path);
+    let mut host = home.start();
+    let code = "import { getCompileCacheDir } from 'node:module';\nimport { z } from 'zod';\n\
+                import { serve } from './serve';\ninterface Told { cache: string | null; root: boolean; trace?: string }\n\
+                const told: Told = { cache: getCompileCacheDir() ?? null, root: process.getuid!() === 0 };\n\
+                await serve({ it: () => JSON.stringify({ ...told, trace: new Error().stack, z: z.string().parse('') }) });\n";
+    let id = host.create(with_serve("typescript", code, json!({"zod": "^4"})));
+    let environments = fs::read_dir(home.cache_dir().join("environments")).unwrap().flatten();
+    let attempts = environments.flat_map(|slot| slot.path().read_dir().unwrap().flatten());
+    let environment = attempts.map(|entry| entry.path()).find(|path| path.is_dir()).unwrap();
+    let cache = environment.join("compile-cache");
+    let compiled = files_below(&cache);
+    assert!(compiled.len() > 20 && !environment.join("compile").exists(), "{compiled:?}");
+
+    let told = host.execute(&id, "it", json!({})).ok().text();
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let expected = if told["root"] == true { Value::Null } else { json!(cache) };
+    assert_eq!(told["cache"], expected);
+    assert!(told["trace"].as_str().unwrap().contains("main.ts:6:"), "{told}");
+    host.call("delete-server", json!({"serverId": id})).ok();
+    host.close();
+    assert_eq!(files_below(&cache), compiled);
+}
+
+#[test]
+fn nothing_of_a_package_runs_when_it_is_compiled() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let mark = folder.path().join("mark");
+    let run = format!("import {{ writeFileSync }} from 'fs';\nwriteFileSync({:?}, '');\n", mark.display());
+    write("package.json", &json!({"dependencies": {"busy": "1", "broken": "1", "missing": "1"}}).to_string());
+    write("node_modules/busy/index.mjs", &format!("import './part.mjs';\n{run}await new Promise(() => {{}});\n"));
+    write("node_modules/busy/part.mjs", &run);
+    write("node_modules/broken/index.mjs", "import 'busy';\nlet = = 1;\n");
+    for package in ["busy", "broken"] {
+        write(&format!("node_modules/{package}/package.json"), r#"{"exports": "./index.mjs"}"#);
+    }
+    let compile = |folder: &Path| {
+        let mut node = Command::new(installed("node").join("node_modules/node/bin/node"));
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/runtime-node/node/compile.cjs");
+        assert!(node.arg(script).arg(folder).status().unwrap().success());
+    };
+    compile(folder.path());
+    assert!(!mark.exists() && !folder.path().join("compile").exists());
+    // those that import, the one that ends it, and both of the package that is in order
+    assert!(files_below(&folder.path().join("compile-cache")).len() >= 6);
+    compile(Path::new("/nowhere"));
 }
 
 #[rstest]
@@ -370,6 +456,14 @@ impl Alone {
     fn request(&mut self, method: &str, params: Value) -> Value {
         self.host.request(method, params)["result"].clone()
     }
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> =
+        entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect();
+    files.sort();
+    files
 }
 
 fn with_serve(language: &str, code: &str, dependencies: Value) -> Value {

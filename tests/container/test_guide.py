@@ -1,43 +1,29 @@
 """The guide's workflow across containers that share nothing but the volume."""
 
 import json
+import os
 import re
 import time
 import unittest
+from pathlib import Path
 
 from client import Client
 from engine import Volume, start
 
-PACKAGE = "idna"
-TEMPLATE = '''
-import json, os, sys
-IMPORT
-
-TOOL = {"name": "encode", "description": "Encodes a host name",
-        "inputSchema": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}}
-
-for line in sys.stdin:
-    message = json.loads(line)
-    if "id" not in message:
-        continue
-    match message["method"]:
-        case "initialize":
-            result = {"protocolVersion": message["params"]["protocolVersion"], "capabilities": {"tools": {}},
-                      "serverInfo": {"name": "hosts", "version": "1"}}
-        case "tools/list":
-            result = {"tools": [TOOL]}
-        case "tools/call":
-            name = message["params"]["arguments"]["name"]
-            result = {"content": [{"type": "text", "text": f"{ENCODED} by user {os.getuid()}"}]}
-        case _:
-            result = {}
-    print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}), flush=True)
-'''
-SERVER = TEMPLATE.replace("IMPORT", f"import {PACKAGE}").replace("ENCODED", "idna.encode(name).decode()")
-OLD_SERVER = TEMPLATE.replace("IMPORT", "").replace("ENCODED", "name.encode('idna').decode()")
+SERVERS = Path(__file__).parent / "servers"
+OLD_IDNA = "class idna:\n    encode = lambda name: name.encode('idna')\n"
+LANGUAGES = {
+    "python": ("hosts.py", {"idna": ">=3"}),
+    "typescript": ("hosts.ts", {"punycode": "^2"}),
+    "javascript": ("hosts.js", {"punycode": "^2"}),
+    "rust": ("hosts.rs", {"punycode": "0.4", "serde_json": "1"}),
+}
+NEEDS = {"python": "python", "typescript": "node", "javascript": "node", "rust": "rust"}
+CARRIED = (os.environ.get("LANGUAGES") or "python node rust").split()
+MISSING = [language for language in LANGUAGES if NEEDS[language] not in CARRIED]
 ANSWER = "xn--bcher-kva.example by user"
 SAVED_LINE = re.compile(
-    r"^📄 Hosts \(ID: (server-[0-9a-f]+), Language: python, Saved: \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\)$", re.M
+    r"^📄 Hosts \(ID: (server-[0-9a-f]+), Language: (\w+), Saved: \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\)$", re.M
 )
 
 
@@ -45,10 +31,15 @@ def encode(client: Client, server: str) -> str:
     return client.call("execute-tool", serverId=server, toolName="encode", args={"name": "bücher.example"})
 
 
-def create_and_save(client: Client) -> str:
-    """Creates the server, waits for its dependency, saves it."""
+def create_and_save(client: Client, language: str = "python") -> str:
+    """Creates the server, waits for its dependencies, saves it."""
+    file, dependencies = LANGUAGES[language]
     created = client.call(
-        "create-server-from-template", language="python", code=SERVER, dependencies={PACKAGE: ">=3"}, name="Hosts"
+        "create-server-from-template",
+        language=language,
+        code=(SERVERS / file).read_text(),
+        dependencies=dependencies,
+        name="Hosts",
     )
     server = json.JSONDecoder().raw_decode(created)[0]["serverId"]
     for _ in range(60):
@@ -74,27 +65,37 @@ def restore(client: Client) -> tuple[str, str]:
 
 class Guide(unittest.TestCase):
     def test_a_saved_server_comes_back_in_a_new_container_without_network(self):
-        with Volume() as volume:
-            with start(volume.name) as container:
-                client = Client(container)
-                created = create_and_save(client)
-                self.assertEqual(client.close(), b"")
-                self.assertEqual(container.wait(), 0)
-            record = json.loads(volume.shell("cat /app/data/saved_servers.json"))[created]
-            self.assertEqual((record["name"], record["language"]), ("Hosts", "python"))
+        for language in LANGUAGES.keys() - MISSING:
+            with self.subTest(language), Volume() as volume:
+                with start(volume.name) as container:
+                    client = Client(container)
+                    created = create_and_save(client, language)
+                    self.assertEqual(client.close(), b"")
+                    self.assertEqual(container.wait(), 0)
+                record = json.loads(volume.shell("cat /app/data/saved_servers.json"))[created]
+                self.assertEqual((record["name"], record["language"]), ("Hosts", language))
 
-            with start(volume.name, offline=True) as container:
-                saved, answer = restore(Client(container))
-                self.assertEqual((saved, answer), (created, f"{ANSWER} 1000"))
-                self.assertEqual(container.stop(), 0)
+                with start(volume.name, offline=True) as container:
+                    saved, answer = restore(Client(container))
+                    self.assertEqual((saved, answer), (created, f"{ANSWER} 1000"))
+                    self.assertEqual(container.stop(), 0)
 
-            with start(volume.name, offline=True) as container:
-                self.assertEqual(restore(Client(container))[0], created)
+                with start(volume.name, offline=True) as container:
+                    self.assertEqual(restore(Client(container))[0], created)
+
+    @unittest.skipUnless(MISSING, "the image carries every language")
+    def test_a_language_that_the_image_does_not_carry_is_said_to_be_missing(self):
+        with Volume() as volume, start(volume.name, offline=True) as container:
+            client = Client(container)
+            for language in MISSING:
+                with self.subTest(language), self.assertRaisesRegex(AssertionError, "install|found"):
+                    client.call("create-server-from-template", language=language)
+            self.assertEqual(client.close(), b"")
 
     def test_a_volume_of_the_old_system_is_taken_over(self):
         record = {
             "name": "Hosts",
-            "code": OLD_SERVER,
+            "code": (SERVERS / "hosts.py").read_text().replace("import idna", OLD_IDNA),
             "language": "python",
             "savedAt": "2024-01-15T10:30:00.000Z",
             "serverId": "server-abc123",

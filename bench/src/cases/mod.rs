@@ -2,6 +2,8 @@
 
 mod call;
 mod create;
+mod create_node;
+mod create_rust;
 mod initialize;
 mod memory;
 mod throughput;
@@ -25,12 +27,24 @@ pub(crate) enum Case {
     Throughput,
     /// From the request to a new Python server that answers.
     Create,
+    /// The same in TypeScript and JavaScript.
+    CreateNode,
+    /// The same in Rust.
+    CreateRust,
     /// PSS of the host when it is idle.
     Memory,
 }
 
 impl Case {
-    pub(crate) const ALL: [Self; 5] = [Self::Initialize, Self::Call, Self::Throughput, Self::Create, Self::Memory];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Initialize,
+        Self::Call,
+        Self::Throughput,
+        Self::Create,
+        Self::CreateNode,
+        Self::CreateRust,
+        Self::Memory,
+    ];
 
     pub(crate) fn run(self, peers: &Peers, quick: bool, report: &mut Report) -> Result<()> {
         match self {
@@ -38,6 +52,8 @@ impl Case {
             Self::Call => call::run(peers, quick, report),
             Self::Throughput => throughput::run(peers, quick, report),
             Self::Create => create::run(peers, quick, report),
+            Self::CreateNode => create_node::run(peers, quick, report),
+            Self::CreateRust => create_rust::run(peers, quick, report),
             Self::Memory => memory::run(peers, quick, report),
         }
     }
@@ -50,6 +66,8 @@ impl fmt::Display for Case {
             Self::Call => "call",
             Self::Throughput => "throughput",
             Self::Create => "create",
+            Self::CreateNode => "create-node",
+            Self::CreateRust => "create-rust",
             Self::Memory => "memory",
         })
     }

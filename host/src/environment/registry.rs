@@ -121,6 +121,10 @@ impl Registries {
             environment.extend(self.crates().variables.clone());
         }
         if registry == "npm" {
+            // what all other installers read, and Node does not
+            if let Some(file) = self.variables.get("SSL_CERT_FILE") {
+                environment.insert("NODE_EXTRA_CA_CERTS".into(), file.clone());
+            }
             environment.extend(npmrc::settings(&self.variables, self.mirrors.get(registry).map(String::as_str)));
         }
         environment.extend(self.settled.clone());
@@ -308,6 +312,15 @@ mod tests {
         }
         assert_eq!(environment["NO_PROXY"], "localhost");
         assert_eq!(registries.environment("npm")["NODE_EXTRA_CA_CERTS"], "/ca.pem");
+    }
+
+    #[test]
+    fn one_file_of_authorities_serves_every_installer() {
+        let ca = ("SSL_CERT_FILE", "/ca.pem");
+        let (_folder, registries) = registries(&[ca], "");
+        assert_eq!(registries.environment("npm")["NODE_EXTRA_CA_CERTS"], "/ca.pem");
+        let (_folder, registries) = self::registries(&[ca, ("NODE_EXTRA_CA_CERTS", "/node.pem")], "");
+        assert_eq!(registries.environment("npm")["NODE_EXTRA_CA_CERTS"], "/node.pem");
     }
 
     #[test]

@@ -7,6 +7,9 @@ const RESOLVE_LIMIT_S: u64 = 180;
 const INSTALL_LIMIT_S: u64 = 900;
 const LOCAL_LIMIT_S: u64 = 60;
 
+/// What a server that runs in an environment loads first.
+pub(crate) const START: &str = "{env}/start.cjs";
+
 /// The environment for a `package.json`.
 ///
 /// # Errors
@@ -17,17 +20,24 @@ pub(crate) fn environment(package: String, toolchain: &Toolchain) -> Result<Envi
             .hint("install npm: it comes with Node from nodejs.org, and in some systems as a package of its own"));
     }
     let resolve = Step {
-        files: vec![File { path: "package.json".into(), contents: package.clone() }],
+        files: vec![file("package.json", &package)],
         ..Step::new(Stage::Resolving, npm("install").args(["--package-lock-only"]), RESOLVE_LIMIT_S)
             .with_registry(REGISTRY)
     };
     let lay_out = Step {
-        files: vec![File { path: "lay_out.cjs".into(), contents: include_str!("../node/lay_out.cjs").into() }],
+        files: vec![
+            file("lay_out.cjs", include_str!("../node/lay_out.cjs")),
+            file("start.cjs", include_str!("../node/start.cjs")),
+        ],
         ..Step::new(
             Stage::Installing,
             CommandLine::new("{node}").args(["{work}/lay_out.cjs", "{lock}", "{env}"]),
             LOCAL_LIMIT_S,
         )
+    };
+    let compile = Step {
+        files: vec![file("compile.cjs", include_str!("../node/compile.cjs"))],
+        ..Step::new(Stage::Compiling, CommandLine::new("{node}").args(["{work}/compile.cjs", "{env}"]), LOCAL_LIMIT_S)
     };
     // at this level it tells every download, which is what there is of progress
     let install = npm("ci").args(["--prefix", "{env}", "--prefer-offline", "--loglevel=http"]);
@@ -37,6 +47,7 @@ pub(crate) fn environment(package: String, toolchain: &Toolchain) -> Result<Envi
         install: vec![
             lay_out.writing("{env}"),
             Step::new(Stage::Installing, install, INSTALL_LIMIT_S).with_registry(REGISTRY).writing("{env}"),
+            compile.writing("{env}"),
         ],
     })
 }
@@ -50,4 +61,8 @@ fn npm(command: &str) -> CommandLine {
         .args(["--no-audit", "--no-fund", "--no-update-notifier", "--no-progress", "--color=false"])
         .args(["--loglevel=error", "--logs-max=0", "--fetch-retries=2", "--fetch-retry-mintimeout=1000"])
         .args(["--fetch-retry-maxtimeout=5000", "--cache", "{cache}"])
+}
+
+fn file(path: &str, contents: &str) -> File {
+    File { path: path.into(), contents: contents.into() }
 }

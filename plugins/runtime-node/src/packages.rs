@@ -7,6 +7,8 @@ pub(crate) const ADDED: &[(&str, &str)] = &[
     ("@modelcontextprotocol/sdk", "^1"),
     ("@modelcontextprotocol/server", "^2"),
     ("fastmcp", "*"),
+    ("preact", "^10"),
+    ("react", "*"),
     ("zod", "^3.25 || ^4"),
 ];
 
@@ -59,9 +61,25 @@ const BUILT_IN: &[&str] = &[
     "zlib",
 ];
 
-/// Whether a name is part of Node, with or without `node:` and what follows a slash.
-pub(crate) fn is_built_in(name: &str) -> bool {
-    name.starts_with("node:") || BUILT_IN.contains(&name.split('/').next().unwrap_or(name))
+/// What of them is behind a slash. Any other path means the package of that name: `punycode/`, `buffer/index.js`.
+const BUILT_IN_PATHS: &[&str] = &[
+    "assert/strict",
+    "dns/promises",
+    "fs/promises",
+    "inspector/promises",
+    "path/posix",
+    "path/win32",
+    "readline/promises",
+    "stream/consumers",
+    "stream/promises",
+    "stream/web",
+    "timers/promises",
+    "util/types",
+];
+
+/// Whether what is imported under a name is part of Node.
+pub(crate) fn is_built_in(specifier: &str) -> bool {
+    specifier.starts_with("node:") || BUILT_IN.contains(&specifier) || BUILT_IN_PATHS.contains(&specifier)
 }
 
 /// Whether a package is of use to a compiler alone.

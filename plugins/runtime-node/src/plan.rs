@@ -8,12 +8,13 @@ pub(crate) fn plan(spec: &ServerSpec, toolchain: &Toolchain) -> Result<Plan> {
     let project = Project::parse(spec)?;
     let requirements = Requirements::of(&spec.dependencies, &project)?;
     let mut run = CommandLine::new("{node}");
-    if project.is_typed() {
+    if project.is_translated() {
         run = run.arg("--enable-source-maps");
     }
+    if !requirements.is_empty() {
+        run = run.args(["--require", environment::START]);
+    }
     run = run.arg(format!("{{server}}/{}", project.entry()));
-    // never shared: a server that could write what others load would be those others
-    run = run.env("NODE_COMPILE_CACHE", "{state}/.node-compile-cache");
     let mut plan = Plan::run(run);
     plan.files = project.files()?;
     if !requirements.is_empty() {

@@ -65,7 +65,8 @@ impl Requirements {
         }
         let (name, range) = (name.trim_matches(' '), range.trim_matches(' '));
         let shown = if range.is_empty() { name.to_string() } else { format!("{name}@{range}") };
-        if packages::is_built_in(name) && is_name(name.trim_start_matches("node:")) && is_range(range) {
+        let built_in = packages::is_built_in(name) && !imported.contains(&name);
+        if built_in && is_name(name.trim_start_matches("node:")) && is_range(range) {
             self.notes.push(format!("`{name}` is part of Node and needs no dependency"));
             return Ok(());
         }
@@ -221,6 +222,17 @@ mod tests {
         let found = requirements(given, "import { z } from 'zod'").unwrap();
         assert_eq!(found.ranges, BTreeMap::from([("zod".into(), "3.24".into())]));
         assert_eq!(found.notes.len(), 3);
+    }
+
+    #[rstest]
+    #[case("import punycode from 'punycode/'", 1)]
+    #[case("const { Buffer } = require('buffer/index.js')", 1)]
+    #[case("import fs from 'fs/promises'; import 'node:punycode/'", 0)]
+    #[case("import punycode from 'punycode'; import { Buffer } from 'buffer'", 0)]
+    fn a_package_with_the_name_of_a_module_of_node_is_meant_by_its_path(#[case] code: &str, #[case] installed: usize) {
+        let given = Dependencies::List(vec!["punycode".into(), "buffer@6".into(), "fs".into()]);
+        let found = requirements(given, code).unwrap();
+        assert_eq!((found.ranges.len(), found.notes.len()), (installed, 3 - installed), "{found:?}");
     }
 
     #[test]

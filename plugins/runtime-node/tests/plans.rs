@@ -139,3 +139,41 @@ fn a_lock_is_as_suspect_as_any_other_input() {
     spec.lock = Some(r#"{"packages": {"": {}, "node_modules/a": {"resolved": "file:..", "link": true}}}"#.into());
     assert_eq!(plan(&spec, &toolchain(&["node"])).unwrap_err().code, ErrorCode::Invalid);
 }
+
+#[rstest]
+#[case::typed("typescript", "view.tsx", "export const View = (p: { a: string }) => <p>{p.a}</p>;", "react", "*")]
+#[case::untyped("javascript", "view.jsx", "export const View = ({ a }) => <p>{a}</p>;", "react", "*")]
+#[case::another(
+    "javascript",
+    "view.jsx",
+    "/** @jsxImportSource preact */\nexport const View = ({ a }) => <p>{a}</p>;",
+    "preact",
+    "^10"
+)]
+fn elements_become_calls_of_a_package(
+    #[case] language: &str,
+    #[case] path: &str,
+    #[case] view: &str,
+    #[case] package: &str,
+    #[case] range: &str,
+) {
+    let spec = spec(language, "import { View } from './view';\nView({ a: '' });\n", &[(path, view)]);
+    let plan = plan(&spec, &toolchain(&["node", "npm"])).unwrap();
+    let text =
+        |path: &str| plan.files.iter().find(|file| file.path == path).map(|file| file.contents.as_str()).unwrap();
+    assert!(text("main.js").contains("from \"./view.js\""), "{}", text("main.js"));
+    assert!(text("view.js").contains(&format!("from \"{package}/jsx-runtime\"")), "{}", text("view.js"));
+    assert!(plan.run.args.iter().any(|arg| arg == "--enable-source-maps"));
+    let requirements: Value = serde_json::from_str(&plan.environment.unwrap().requirements).unwrap();
+    assert_eq!(requirements["dependencies"], json!({ package: range }));
+    assert!(plan.notes[0].contains(&format!("`{package}` was added")), "{:?}", plan.notes);
+}
+
+#[test]
+fn a_file_for_elements_without_any_is_written_as_it_is() {
+    let written = written("javascript", "import './view.jsx';", &[("view.jsx", "export const a  = 1;")]);
+    assert_eq!(
+        (written["view.js"].as_str(), written["main.js"].as_str()),
+        ("export const a  = 1;", "import \"./view.js\";")
+    );
+}
