@@ -181,7 +181,7 @@ async fn versions(cx: &Cx, ends: &Ends<'_>, known: bool, copied: &mut CopiedServ
 mod tests {
     use std::sync::Arc;
 
-    use perennial_sdk::{BoxFuture, Capabilities, Expected, Home, Listing, Page, PutId, SavedServer};
+    use perennial_sdk::{Capabilities, Expected, Home, Listing, Page, Plugin, PutId, SavedServer};
     use serde_json::json;
 
     use super::*;
@@ -194,7 +194,15 @@ mod tests {
         garbles: bool,
     }
 
-    impl DynStorage for Odd {
+    impl Plugin for Odd {
+        type Config = ();
+
+        async fn init((): (), _: Home) -> Result<Self> {
+            Err(Error::unsupported("it is made of another storage"))
+        }
+    }
+
+    impl perennial_sdk::Storage for Odd {
         fn capabilities(&self) -> Capabilities {
             self.inner.capabilities()
         }
@@ -203,45 +211,29 @@ mod tests {
             "odd".into()
         }
 
-        fn list<'a>(&'a self, cx: &'a Cx, page: &'a Page) -> BoxFuture<'a, Result<Listing>> {
-            self.inner.list(cx, page)
+        async fn list(&self, cx: &Cx, page: &Page) -> Result<Listing> {
+            self.inner.list(cx, page).await
         }
 
-        fn get<'a>(
-            &'a self,
-            cx: &'a Cx,
-            id: &'a ServerId,
-            version: Option<Version>,
-        ) -> BoxFuture<'a, Result<SavedServer>> {
-            self.inner.get(cx, id, version)
+        async fn get(&self, cx: &Cx, id: &ServerId, version: Option<Version>) -> Result<SavedServer> {
+            self.inner.get(cx, id, version).await
         }
 
-        fn put<'a>(
-            &'a self,
-            cx: &'a Cx,
-            record: &'a SavedServer,
-            expected: Expected,
-            put_id: &'a PutId,
-        ) -> BoxFuture<'a, Result<Version>> {
-            Box::pin(async move {
-                let code = if self.garbles { record.code.to_uppercase() } else { record.code.clone() };
-                self.inner.put(cx, &SavedServer { code, ..record.clone() }, expected, put_id).await
-            })
+        async fn put(&self, cx: &Cx, record: &SavedServer, expected: Expected, put_id: &PutId) -> Result<Version> {
+            let code = if self.garbles { record.code.to_uppercase() } else { record.code.clone() };
+            self.inner.put(cx, &SavedServer { code, ..record.clone() }, expected, put_id).await
         }
 
-        fn versions<'a>(&'a self, cx: &'a Cx, id: &'a ServerId) -> BoxFuture<'a, Result<Vec<Version>>> {
-            self.inner.versions(cx, id)
+        async fn versions(&self, cx: &Cx, id: &ServerId) -> Result<Vec<Version>> {
+            self.inner.versions(cx, id).await
         }
 
-        fn delete<'a>(&'a self, cx: &'a Cx, id: &'a ServerId, expected: Expected) -> BoxFuture<'a, Result<Version>> {
-            self.inner.delete(cx, id, expected)
+        async fn delete(&self, cx: &Cx, id: &ServerId, expected: Expected) -> Result<Version> {
+            self.inner.delete(cx, id, expected).await
         }
 
-        fn deleted<'a>(&'a self, cx: &'a Cx, page: &'a Page) -> BoxFuture<'a, Result<Listing>> {
-            match self.lists_deleted {
-                true => self.inner.deleted(cx, page),
-                false => Box::pin(async { Err(Error::unsupported("no")) }),
-            }
+        async fn deleted(&self, cx: &Cx, page: &Page) -> Result<Listing> {
+            if self.lists_deleted { self.inner.deleted(cx, page).await } else { Err(Error::unsupported("no")) }
         }
     }
 
