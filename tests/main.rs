@@ -16,6 +16,7 @@ mod cases {
     mod config;
     mod guide;
     mod library;
+    mod moving;
     mod node;
     mod processes;
     mod progress;
@@ -25,5 +26,6 @@ mod cases {
     mod registries;
     mod rust;
     mod twenty;
+    mod versions;
 }
 mod support;

@@ -66,7 +66,10 @@ pub use runtime::{
     Stage, Step, Template, Tool, Toolchain,
 };
 pub use spec::{Dependencies, Limits, Network, Permissions, ServerId, ServerSpec};
-pub use storage::{Capabilities, DynStorage, Expected, Listing, Page, PutId, SavedServer, Storage, Summary, Version};
+pub use storage::{
+    Capabilities, ClientIdentity, DynStorage, Expected, HostIdentity, Listing, Page, PutId, SavedBy, SavedServer,
+    Storage, Summary, Version,
+};
 pub use tool::{DynTools, ToolDefinition, ToolProvider};
 
 #[doc(hidden)]

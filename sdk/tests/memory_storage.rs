@@ -53,6 +53,10 @@ impl Storage for Memory {
     async fn delete(&self, cx: &Cx, id: &ServerId, expected: Expected) -> Result<Version> {
         self.0.delete(cx, id, expected).await
     }
+
+    async fn deleted(&self, cx: &Cx, page: &Page) -> Result<Listing> {
+        self.0.deleted(cx, page).await
+    }
 }
 
 export_plugin!(memory, Memory: [storage]);

@@ -2,13 +2,17 @@
 
 mod command;
 mod doctor;
+mod history;
+mod moving;
 mod tour;
 mod warm;
 
 use std::{sync::Arc, time::Duration};
 
-pub use command::{call, check, remove, saved, saved_server, serve};
+pub use command::{call, check, deleted, remove, saved, saved_server, serve};
 pub use doctor::{Checkup, FolderCheck, LanguageCheck, ProgramCheck, StorageCheck, doctor};
+pub use history::{Comparison, Restored, compare, history, restore};
+pub use moving::{Place, copy, export, import};
 pub use tour::tour;
 pub use warm::{Warmed, warm};
 
@@ -21,6 +25,7 @@ use crate::{
     config::{Address, Config, ConfigError, CrateIndex, Directories},
     environment::{Environments, Quota, Registries},
     host::{Host, Settings},
+    identity::Identity,
     launch::Launch,
     library::Library,
     mcp::{SessionLimits, Wire, server},
@@ -88,7 +93,7 @@ impl App {
             host: Arc::new(Host {
                 settings,
                 plugins,
-                library: Library::new(storage),
+                library: Library::new(storage, Identity::new(directories.state.clone())),
                 catalog: Arc::new(Catalog::new(launch.clone())),
             }),
             launch,

@@ -93,6 +93,11 @@ impl Storage for JsonStorage {
         self.view.publish().await;
         Ok(version)
     }
+
+    async fn deleted(&self, cx: &Cx, page: &Page) -> Result<Listing> {
+        self.view.take_over().await;
+        self.library.deleted(cx, page).await
+    }
 }
 
 /// The page with those of `more` that belong on it.

@@ -3,6 +3,7 @@
 //! `s/<id>/<seq:010>.json` is created exclusively, which is the compare-and-swap, and never changed; the highest number
 //! is the current version, a delete is one more version without a record. Order is by number, never by clock.
 
+mod deleted;
 mod envelope;
 mod index;
 mod key;

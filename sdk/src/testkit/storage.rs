@@ -58,6 +58,7 @@ pub(super) fn assert<P: Exported>(config: &Value) {
         cases::an_expected_version_must_be_the_newest,
         cases::the_same_put_happens_once,
         cases::a_delete_hides_and_keeps,
+        cases::the_deleted_are_listed_as_they_were,
         cases::what_is_not_there_is_not_found,
         cases::the_list_shows_the_newest_by_id,
         cases::pages_show_everything_once,
@@ -164,6 +165,7 @@ fn full(id: &str) -> SavedServer {
         "limits": { "memory_mb": 256, "call_timeout_s": 1.5 },
         "description": "adds",
         "tools": [{ "name": "add", "inputSchema": { "type": "object" }, "annotations": { "readOnlyHint": true } }],
+        "savedBy": { "host": { "id": "h1", "name": "lovelace" }, "client": { "name": "chat", "version": "1" } },
         "fromTheFuture": { "z": [1, 2.5, null, true], "a": "é" },
     }))
     .expect("a record")

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{Bench, Check, ensure, fails, full, given, id, record};
-use crate::{ErrorCode, Expected, Exported, PutId, SavedServer, ServerId, Version};
+use crate::{ErrorCode, Expected, Exported, Page, PutId, SavedServer, ServerId, Summary, Version};
 
 pub(super) async fn a_record_comes_back_whole<P: Exported>(bench: &Bench<P>) -> Check {
     let host = bench.open().await?;
@@ -115,6 +115,36 @@ pub(super) async fn a_delete_hides_and_keeps<P: Exported>(bench: &Bench<P>) -> C
     let back = host.put(&kept, Expected::At(grave)).await?;
     ensure!(back == Version(3), "undoing the delete gave version {back}");
     ensure!(given(&host.get(&id(&record), None).await?) == record, "undoing the delete did not bring it back");
+    Ok(())
+}
+
+/// A storage may do without: it then says that it cannot.
+pub(super) async fn the_deleted_are_listed_as_they_were<P: Exported>(bench: &Bench<P>) -> Check {
+    let host = bench.open().await?;
+    let mut records = [record(), record(), record()];
+    records.sort_by(|a, b| a.server_id.cmp(&b.server_id));
+    for record in &records {
+        host.put(record, Expected::New).await?;
+    }
+    for record in &records[..2] {
+        host.storage.delete(&host.cx, &id(record), Expected::Any).await.map_err(|e| e.to_string())?;
+    }
+    let (mut page, mut shown) = (Page { cursor: None, limit: 1 }, Vec::new());
+    loop {
+        let listing = match host.storage.deleted(&host.cx, &page).await {
+            Err(error) if error.code == ErrorCode::Unsupported => return Ok(()),
+            listing => listing.map_err(|e| format!("the deleted cannot be listed: {e}"))?,
+        };
+        ensure!(listing.items.len() <= 1, "a page of 1 has {} items", listing.items.len());
+        shown.extend(listing.items);
+        let Some(next) = listing.next else { break };
+        ensure!(page.cursor.as_ref() != Some(&next), "the cursor stands still");
+        page.cursor = Some(next);
+    }
+    shown.retain(|summary| records.iter().any(|record| record.server_id == summary.server_id));
+    let wanted: Vec<_> =
+        records[..2].iter().map(|record| Summary { version: Version(1), ..record.summary() }).collect();
+    ensure!(shown == wanted, "{shown:?} is shown for {wanted:?}");
     Ok(())
 }
 
