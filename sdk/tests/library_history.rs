@@ -22,6 +22,8 @@ type Medium = FaultyObjects<MemoryObjects>;
 
 const WRITERS: usize = 3;
 const SERVERS: u64 = 3;
+/// How many large texts there are, more than versions are kept: they come and go and come again.
+const TEXTS: u64 = 16;
 /// What is longer is kept apart.
 const THRESHOLD: usize = 100;
 const DAY: Duration = Duration::from_secs(25 * 3600);
@@ -55,7 +57,7 @@ struct Writer {
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
-    let numbers = (any::<u64>(), 3u64..40, 20u64..200, 1usize..4, 50usize..400);
+    let numbers = (any::<u64>(), 3u64..40, 20u64..200, 1usize..5, 300usize..1500);
     (numbers, any::<bool>()).prop_map(|((seed, faults, crashes, days, steps), collectors)| Plan {
         seed,
         faults,
@@ -90,12 +92,12 @@ impl Writer {
                     Err(error) => assert!(error.retryable, "{error}"),
                 },
                 2 | 3 => self.look(&library).await,
-                4 if self.collects => match library.collect(&cx, &RETENTION).await {
+                4 | 5 if self.collects => match library.collect(&cx, &RETENTION).await {
                     Ok(_) => {}
                     Err(error) => assert!(error.retryable, "{error}"),
                 },
                 _ => {
-                    let text = self.dice.below(4);
+                    let text = self.dice.below(TEXTS);
                     let code = format!("{text} {number} {step} {}", self.dice.roll());
                     let files = [("large".to_owned(), large(text))].into();
                     let record = SavedServer { server_id: id.to_string(), code, files, ..SavedServer::default() };
@@ -222,8 +224,13 @@ async fn judge(medium: &MemoryObjects, history: &[Event], collected: bool) {
     }
 }
 
+/// `PROPTEST_CASES` says how long it goes on.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(64)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn nothing_acknowledged_is_lost_torn_or_doubled(plan in plan()) {

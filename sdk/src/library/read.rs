@@ -48,7 +48,10 @@ impl<O: Objects> ObjectLibrary<O> {
             .and_then(|envelope| Ok(envelope.server(id, version)?.map(|server| (server, envelope.refs()))));
         let (mut server, refs) = match opened {
             Ok(Some((server, refs))) => (server, refs.map_err(|damage| damaged(id, version, &damage))?),
-            Ok(None) => return Err(tombstone(id, version)),
+            Ok(None) => {
+                let before = self.numbers(id).await?.range(..version).next_back().map(|(before, _)| *before);
+                return Err(tombstone(id, before));
+            }
             Err(damage) => return Err(damaged(id, version, &damage)),
         };
         self.attach(&mut server, &refs).await?.map_err(|damage| damaged(id, version, &damage))?;
@@ -141,7 +144,8 @@ impl<O: Objects> ObjectLibrary<O> {
             _ => {}
         }
         let Some(owner) = self.owner(id).await? else {
-            return Err(newest.map_or_else(|| unknown(id), |newest| tombstone(id, newest)));
+            let before = numbers.keys().rev().nth(1).copied();
+            return Err(newest.map_or_else(|| unknown(id), |_| tombstone(id, before)));
         };
         let numbers = self.numbers(&owner).await?;
         let newest = *numbers.last_key_value().ok_or_else(|| unknown(id))?.0;
@@ -258,7 +262,11 @@ impl<O: Objects> ObjectLibrary<O> {
     }
 }
 
-fn tombstone(id: &ServerId, version: Version) -> Error {
+/// A deleted server, and its newest version before that.
+fn tombstone(id: &ServerId, before: Option<Version>) -> Error {
     let error = Error::not_found(format!("saved server `{id}` was deleted"));
-    if version.0 > 1 { error.hint(format!("its version {} can still be loaded", version.0 - 1)) } else { error }
+    match before {
+        Some(before) => error.hint(format!("its version {before} can still be loaded")),
+        None => error,
+    }
 }
