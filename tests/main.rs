@@ -17,10 +17,12 @@ mod cases {
     mod guide;
     mod library;
     mod node;
+    mod old_system;
     mod processes;
     mod progress;
     mod protocol;
     mod python;
     mod rust;
+    mod upkeep;
 }
 mod support;

@@ -90,6 +90,8 @@ pub struct Finding {
 pub enum FindingKind {
     /// A version whose content is not what was saved.
     DamagedVersion,
+    /// A version whose content is what was saved, but cannot be read as a saved server.
+    UnusableVersion,
     /// A version that is not there though older and newer ones are.
     MissingVersion,
     /// A large text that a version has and that is not there.

@@ -20,8 +20,8 @@ struct Looked {
     version: Version,
     state: HeadState,
     refs: Refs,
-    /// Whether the medium did not give it.
-    unreadable: bool,
+    /// What is wrong, when it is [`HeadState::Damaged`].
+    kind: FindingKind,
 }
 
 /// The newest version of each server, and how the medium lists it.
@@ -86,14 +86,13 @@ impl<O: Objects> ObjectLibrary<O> {
             .buffer_unordered(READS);
         while let Some(looked) = looks.next().await {
             wanted(cx)?;
-            let Some(Looked { id, version, state, refs, unreadable }) = looked else { continue };
+            let Some(Looked { id, version, state, refs, kind }) = looked else { continue };
             checked.versions += 1;
-            let (kind, hint) = match unreadable {
-                true => (FindingKind::Unreadable, "check again; nothing is known of it now"),
-                false => (
-                    FindingKind::DamagedVersion,
-                    "it is kept as it is; load another version, or save the server again: nothing is overwritten by it",
-                ),
+            let hint = match kind {
+                FindingKind::Unreadable => "check again; nothing is known of it now",
+                _ => {
+                    "it is kept as it is; load another version, or save the server again: nothing is overwritten by it"
+                }
             };
             if let HeadState::Damaged(damage) = &state {
                 let finding = Finding::new(kind, key::object(&id, version), damage.to_string());
@@ -103,7 +102,8 @@ impl<O: Objects> ObjectLibrary<O> {
                 needs.entry(sha256).or_default().push((id.clone(), version));
             }
             let newest = servers.get(&id).and_then(|versions| versions.last_key_value());
-            if let Some((_, meta)) = newest.filter(|(newest, _)| **newest == version && !unreadable) {
+            if let Some((_, meta)) = newest.filter(|(newest, _)| **newest == version && kind != FindingKind::Unreadable)
+            {
                 heads.insert(id, (version, meta.clone(), state));
             }
         }
@@ -118,15 +118,23 @@ impl<O: Objects> ObjectLibrary<O> {
             Err(error) if error.code == ErrorCode::NotFound => return None,
             Err(error) => {
                 let state = HeadState::Damaged(error.to_string().into());
-                return Some(Looked { id, version, state, refs: Refs::new(), unreadable: true });
+                return Some(Looked { id, version, state, refs: Refs::new(), kind: FindingKind::Unreadable });
             }
         };
         let refs = envelope::open(&bytes).and_then(|envelope| envelope.refs());
-        let (state, refs) = match refs {
-            Ok(refs) => (self.examine(&id, version, &bytes), refs),
-            Err(damage) => (HeadState::Damaged(damage.into()), Refs::new()),
-        };
-        Some(Looked { id, version, state, refs, unreadable: false })
+        Some(match refs {
+            Ok(refs) => Looked {
+                state: self.examine(&id, version, &bytes),
+                id,
+                version,
+                refs,
+                kind: FindingKind::UnusableVersion,
+            },
+            Err(damage) => {
+                let (state, refs) = (HeadState::Damaged(damage.into()), Refs::new());
+                Looked { id, version, state, refs, kind: FindingKind::DamagedVersion }
+            }
+        })
     }
 
     async fn check_blobs(
