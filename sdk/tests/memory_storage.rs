@@ -67,5 +67,5 @@ export_plugin!(memory, Memory: [storage]);
 
 #[test]
 fn conforms() {
-    perennial_sdk::testkit::assert_storage::<Memory>(json!({}));
+    perennial_sdk::testkit::StorageSuite::new(json!({})).records(2_000).run::<Memory>();
 }
