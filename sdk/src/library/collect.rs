@@ -120,7 +120,12 @@ impl<O: Objects> ObjectLibrary<O> {
             }
         })
         .await?;
-        let mut looked = HashSet::new();
+        // What was removed, or would be, needs nothing.
+        let removed = collected
+            .servers
+            .iter()
+            .flat_map(|server| server.versions.iter().map(|version| key::object(&server.server_id, *version)));
+        let mut looked: HashSet<_> = removed.collect();
         self.spare(&mut old, &mut looked).await?;
         if !retention.dry_run && !old.is_empty() {
             let marked = Instant::now();
