@@ -18,6 +18,7 @@ mod cases {
     mod library;
     mod moving;
     mod node;
+    mod old_system;
     mod processes;
     mod progress;
     mod protocol;
@@ -26,6 +27,7 @@ mod cases {
     mod registries;
     mod rust;
     mod twenty;
+    mod upkeep;
     mod versions;
 }
 mod support;

@@ -84,6 +84,20 @@ impl Peers {
         Ok(attempts.map(|attempt| attempt.path()).filter(|path| path.is_dir()).collect())
     }
 
+    /// A new folder that ends with the run.
+    pub(crate) fn new_folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.folder.path().join(name);
+        std::fs::create_dir(&folder)?;
+        Ok(folder)
+    }
+
+    /// The host with its library in this folder.
+    pub(crate) fn host_at(&self, data: &Path) -> Command {
+        let mut command = self.host();
+        command.env("PERENNIAL_DATA_DIR", data);
+        command
+    }
+
     /// As little as the host's binary can do.
     pub(crate) fn host_version(&self) -> Command {
         let mut command = command(&self.host);

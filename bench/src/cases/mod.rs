@@ -5,7 +5,9 @@ mod create;
 mod create_node;
 mod create_rust;
 mod initialize;
+mod library;
 mod memory;
+mod save;
 mod throughput;
 mod twenty;
 
@@ -36,10 +38,14 @@ pub(crate) enum Case {
     Memory,
     /// Twenty servers created at once: time and memory.
     Twenty,
+    /// A save with 10, 1,000 and 10,000 servers saved already.
+    Save,
+    /// Start-up and list with 10,000 saved servers.
+    Library,
 }
 
 impl Case {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Initialize,
         Self::Call,
         Self::Throughput,
@@ -48,6 +54,8 @@ impl Case {
         Self::CreateRust,
         Self::Memory,
         Self::Twenty,
+        Self::Save,
+        Self::Library,
     ];
 
     pub(crate) fn run(self, peers: &Peers, quick: bool, report: &mut Report) -> Result<()> {
@@ -60,6 +68,8 @@ impl Case {
             Self::CreateRust => create_rust::run(peers, quick, report),
             Self::Memory => memory::run(peers, quick, report),
             Self::Twenty => twenty::run(peers, quick, report),
+            Self::Save => save::run(peers, quick, report),
+            Self::Library => library::run(peers, quick, report),
         }
     }
 }
@@ -75,6 +85,8 @@ impl fmt::Display for Case {
             Self::CreateRust => "create-rust",
             Self::Memory => "memory",
             Self::Twenty => "twenty",
+            Self::Save => "save",
+            Self::Library => "library",
         })
     }
 }

@@ -9,7 +9,7 @@ mod warm;
 
 use std::{sync::Arc, time::Duration};
 
-pub use command::{call, check, deleted, remove, saved, saved_server, serve};
+pub use command::{call, check, check_library, collect, deleted, remove, saved, saved_server, serve};
 pub use doctor::{Checkup, FolderCheck, LanguageCheck, ProgramCheck, StorageCheck, doctor};
 pub use history::{Comparison, Restored, compare, history, restore};
 pub use moving::{Place, copy, export, import};

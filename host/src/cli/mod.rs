@@ -7,6 +7,8 @@ mod config;
 mod copy;
 mod doctor;
 mod export;
+mod fsck;
+mod gc;
 mod history;
 mod import;
 mod list;
@@ -68,6 +70,8 @@ enum Command {
     Export(export::Export),
     Import(import::Import),
     Copy(copy::Copy),
+    Fsck(fsck::Fsck),
+    Gc(gc::Gc),
     Warm(warm::Warm),
     Doctor(doctor::Doctor),
     #[command(subcommand)]
@@ -113,6 +117,8 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Some(Command::Export(export)) => export.run(&common),
         Some(Command::Import(import)) => import.run(&common),
         Some(Command::Copy(copy)) => copy.run(&common),
+        Some(Command::Fsck(fsck)) => fsck.run(&common),
+        Some(Command::Gc(gc)) => gc.run(&common),
         Some(Command::Warm(warm)) => warm.run(&common),
         Some(Command::Doctor(doctor)) => doctor.run(&common),
         Some(Command::Cache(command)) => command.run(&common),

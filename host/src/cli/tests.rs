@@ -1,6 +1,7 @@
 use clap::CommandFactory;
 use perennial_sdk::{
-    ClientIdentity, Dependencies, HostIdentity, Permissions, SavedBy, SavedServer, Summary, ToolDefinition, Version,
+    Checked, ClientIdentity, Collected, CollectedServer, Dependencies, Finding, FindingKind, HostIdentity, Permissions,
+    SavedBy, SavedServer, Summary, ToolDefinition, Version,
 };
 use serde_json::json;
 
@@ -36,7 +37,7 @@ fn the_command_line_is_well_formed() {
 
 #[test]
 fn config_is_taken_before_and_after_every_subcommand() {
-    let commands: [&[&str]; 16] = [
+    let commands: [&[&str]; 18] = [
         &["serve"],
         &["tour"],
         &["list"],
@@ -47,6 +48,8 @@ fn config_is_taken_before_and_after_every_subcommand() {
         &["export", "x"],
         &["import", "-"],
         &["rm", "x"],
+        &["fsck", "--repair"],
+        &["gc", "--dry-run"],
         &["warm"],
         &["doctor", "python"],
         &["cache", "ls"],
@@ -78,6 +81,8 @@ fn the_help_is_worth_reading() {
         "copy",
         "export",
         "import",
+        "fsck",
+        "gc",
         "config",
         "warm",
         "doctor",
@@ -186,6 +191,33 @@ fn a_copy_tells_what_it_did_and_what_not() {
         notes: vec!["the source cannot list what was deleted there: it is not copied".into()],
     };
     insta::assert_snapshot!(copy::render(&copied));
+}
+
+#[test]
+fn a_check_tells_what_is_wrong_and_what_to_do() {
+    let finding = |kind, place: &str| Finding::new(kind, place, "it cannot be\u{1b}[2J read").hint("look at it");
+    let mut checked = Checked { servers: 3, versions: 12, blobs: 1, findings: Vec::new() };
+    assert_eq!(fsck::render(&checked), "3 servers, 12 versions and 1 large text read: all is well\n");
+    assert!(checked.is_well());
+    let index = Finding { repaired: Some("made anew".into()), ..finding(FindingKind::WrongIndex, "index.json") };
+    checked.findings = vec![index, finding(FindingKind::DamagedVersion, "s/server-a/0000000001.json")];
+    insta::assert_snapshot!(fsck::render(&checked));
+    assert!(!checked.is_well());
+}
+
+#[test]
+fn a_collection_tells_what_went() {
+    let server = |id: &str, deleted, versions: &[u64]| CollectedServer {
+        server_id: id.parse().unwrap(),
+        deleted,
+        versions: versions.iter().copied().map(Version).collect(),
+    };
+    let servers = vec![server("server-a", false, &[1]), server("server-b", true, &[1, 2, 3])];
+    let shown = [
+        gc::render(&Collected { servers, blobs: 2, bytes: 1_250_000 }, false),
+        gc::render(&Collected::default(), true),
+    ];
+    insta::assert_snapshot!(shown.join("=====\n"));
 }
 
 #[test]

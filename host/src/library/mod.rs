@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use chrono::{SecondsFormat, Utc};
 use perennial_sdk::{
-    ClientIdentity, Cx, DynStorage, Error, ErrorCode, Expected, Page, PutId, Result, SavedServer, ServerId, ServerSpec,
-    Summary, ToolDefinition, Version,
+    Checked, ClientIdentity, Collected, Cx, DynStorage, Error, ErrorCode, Expected, Page, PutId, Result, Retention,
+    SavedServer, ServerId, ServerSpec, Summary, ToolDefinition, Version,
 };
 
 pub use changes::{Changes, Lines, Names, shortened};
@@ -297,6 +297,22 @@ impl Library {
             }
         }
         None
+    }
+
+    /// Reads everything that is saved and tells what is wrong with it; repairs it, when that is asked for.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn check(&self, cx: &Cx, repair: bool) -> Result<Checked> {
+        self.storage.check(cx, repair).await
+    }
+
+    /// Removes what `retention` does not keep.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn collect(&self, cx: &Cx, retention: &Retention) -> Result<Collected> {
+        self.storage.collect(cx, retention).await
     }
 
     async fn has_name(&self, cx: &Cx, shelf: &Shelf, name: &str) -> Result<bool> {
