@@ -1,0 +1,168 @@
+use std::{
+    fs,
+    io::Write,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use perennial_sdk::{
+    Created, Error, ErrorCode, PutId, Result,
+    serde_json::{self, json},
+};
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
+
+use crate::{Bucket, config::Settings};
+
+/// How many writers create the same object at the same time.
+const RACERS: usize = 8;
+
+/// How often they do: some stores let two of them win only now and then.
+const RACES: usize = 3;
+
+/// How long a store that passed is not tried out again.
+const GOOD: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How long one that failed is not.
+const BAD: Duration = Duration::from_secs(60);
+
+/// Changes with what is checked.
+const EDITION: u32 = 1;
+
+/// Finds out, before the first write, whether a store keeps the promises that several writers need.
+pub(crate) struct Probe {
+    /// Where it is kept that this store passed.
+    file: PathBuf,
+    verdict: Mutex<Option<(Instant, Result<()>)>>,
+}
+
+impl Probe {
+    pub(crate) fn new(settings: &Settings, memory: PathBuf) -> Self {
+        let store = format!("{EDITION} {} {:?}", settings.location(), settings.region);
+        let name: String = Sha256::digest(store).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        Self { file: memory.join(format!("probe-{name}.json")), verdict: Mutex::default() }
+    }
+
+    /// That the store can be written by several hosts.
+    ///
+    /// # Errors
+    /// `unsupported`, with the promise that it breaks; whatever kept it from being tried out.
+    pub(crate) async fn passed(&self, bucket: &Bucket) -> Result<()> {
+        let mut verdict = self.verdict.lock().await;
+        match &*verdict {
+            Some((_, Ok(()))) => return Ok(()),
+            Some((when, refused)) if when.elapsed() < BAD => return refused.clone(),
+            _ => {}
+        }
+        let known = self.known();
+        let passed = if known { Ok(()) } else { examine(bucket).await };
+        if passed.as_ref().is_err_and(|error| error.code != ErrorCode::Unsupported) {
+            return passed;
+        }
+        if passed.is_ok() && !known {
+            self.keep(bucket);
+        }
+        *verdict = Some((Instant::now(), passed.clone()));
+        passed
+    }
+
+    fn known(&self) -> bool {
+        let age = fs::metadata(&self.file).and_then(|meta| meta.modified()).map(|modified| modified.elapsed());
+        matches!(age, Ok(Ok(age)) if age < GOOD)
+    }
+
+    fn keep(&self, bucket: &Bucket) {
+        let write = || {
+            let folder = self.file.parent().unwrap_or(&self.file);
+            fs::create_dir_all(folder)?;
+            let mut file = tempfile::NamedTempFile::new_in(folder)?;
+            file.write_all(json!({ "passed": bucket.location() }).to_string().as_bytes())?;
+            file.persist(&self.file)?;
+            Ok::<_, Error>(())
+        };
+        if let Err(error) = write() {
+            tracing::debug!(%error, "the next host will try the store out again");
+        }
+    }
+}
+
+async fn examine(bucket: &Bucket) -> Result<()> {
+    let place = format!("probe/{}", PutId::random().as_str());
+    let examined = async {
+        creates_only_once(bucket, &format!("{place}/once")).await?;
+        refuses_damage(bucket, &format!("{place}/damage")).await?;
+        for race in 0..RACES {
+            has_one_winner(bucket, &format!("{place}/race-{race}")).await?;
+        }
+        Ok(())
+    }
+    .await;
+    // what cannot be removed is a few bytes
+    if let Ok(left) = bucket.everything(&format!("{place}/")).await {
+        join_all(left.iter().map(|object| bucket.delete(&object.key))).await;
+    }
+    examined
+}
+
+async fn creates_only_once(bucket: &Bucket, key: &str) -> Result<()> {
+    if bucket.put_new(key, b"first").await? == Created::Exists && bucket.get(key).await? != b"first" {
+        return Err(refused(bucket, "it says that an object exists which does not"));
+    }
+    if bucket.get(key).await.map_err(|error| lost(bucket, error))? != b"first" {
+        return Err(refused(bucket, "what was written is not what is read"));
+    }
+    let again = bucket.put_new(key, b"second").await?;
+    if again == Created::New || bucket.get(key).await? != b"first" {
+        return Err(refused(bucket, "it overwrites objects that must not exist yet (`If-None-Match: *` is ignored)"));
+    }
+    if !bucket.everything(key).await?.iter().any(|object| object.key == key) {
+        return Err(refused(bucket, "its listing does not show what was just written"));
+    }
+    Ok(())
+}
+
+async fn refuses_damage(bucket: &Bucket, key: &str) -> Result<()> {
+    match bucket.put_spoiled(key, b"damage").await {
+        Err(error) if error.code == ErrorCode::Unavailable && error.source.is_empty() => return Err(error),
+        Err(_) => {}
+        Ok(_) => return Err(refused(bucket, "it takes an object whose checksum is wrong")),
+    }
+    match bucket.get(key).await {
+        Err(error) if error.code == ErrorCode::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(_) => Err(refused(bucket, "it keeps an object whose checksum is wrong")),
+    }
+}
+
+async fn has_one_winner(bucket: &Bucket, key: &str) -> Result<()> {
+    let bodies: Vec<_> = (0..RACERS).map(|racer| serde_json::to_vec(&json!({ "racer": racer }))).collect::<Result<_, _>>()?;
+    let mut winners = Vec::new();
+    for (body, created) in bodies.iter().zip(join_all(bodies.iter().map(|body| bucket.put_new(key, body))).await) {
+        if created? == Created::New {
+            winners.push(body);
+        }
+    }
+    let found = bucket.get(key).await.map_err(|error| lost(bucket, error))?;
+    // nobody is told when a write that was answered with a fault turns out to be the first
+    match winners.as_slice() {
+        [] if bodies.contains(&found) => Ok(()),
+        [winner] if **winner == found => Ok(()),
+        [_] | [] => Err(refused(bucket, "the writer who is told that it was first is not the one whose object stays")),
+        several => {
+            let message = format!("{} of {RACERS} writers at the same time are told that they were first", several.len());
+            Err(refused(bucket, &message))
+        }
+    }
+}
+
+fn lost(bucket: &Bucket, error: Error) -> Error {
+    if error.code == ErrorCode::NotFound { refused(bucket, "what was written cannot be read at once") } else { error }
+}
+
+fn refused(bucket: &Bucket, reason: &str) -> Error {
+    Error::unsupported(format!("{} is not safe for several hosts: {reason}", bucket.named())).hint(
+        "use a store that honours conditional writes; where no other host ever saves, `conditional_writes = \
+         \"unsafe-single-writer\"` goes without",
+    )
+}
