@@ -1,14 +1,20 @@
 //! The suites that every plugin must pass.
 
+mod dice;
+mod history;
 mod objects;
 mod runtime;
 mod storage;
+mod torture;
 
 use serde_json::Value;
 
 pub use self::{
+    dice::Dice,
+    history::{Event, Found, Tally},
     objects::{Fault, Faults, FaultyObjects, MemoryObjects},
     runtime::assert_runtime,
+    torture::{Torture, Tortured},
 };
 use crate::Exported;
 
