@@ -19,7 +19,8 @@ use crate::{
     connect,
     explain::{self, Action},
     probe::Probe,
-    single, trace,
+    single,
+    trace::{self, Failure},
     transport::transfer,
 };
 
@@ -68,12 +69,18 @@ impl Bucket {
         self.put(key, body, PutMode::Create).await
     }
 
-    /// Creates an object with a body that is changed on its way.
-    pub(crate) async fn put_spoiled(&self, key: &str, body: &[u8]) -> Result<Created> {
-        let store = self.store().await?;
-        let put = put(store, self.path(key)?, body, PutMode::Create);
-        let (done, failure) = trace::follow_spoiled(put).await;
-        done.map_err(|error| explain::explain(&self.settings, Action::Write, failure, &error.to_string()))
+    /// Creates an object with a body whose last bit turns over on its way; whether the store took it, or what kept it
+    /// from being asked.
+    pub(crate) async fn put_spoiled(&self, key: &str, body: &[u8]) -> Result<bool> {
+        let mut spoiled = body.to_vec();
+        spoiled.last_mut().into_iter().for_each(|last| *last ^= 1);
+        let put = put(self.store().await?, self.path(key)?, body, PutMode::Create);
+        let (done, failure) = trace::follow_spoiled(spoiled, tokio::time::timeout(self.settings.deadline, put)).await;
+        match (done, failure) {
+            (Ok(Ok(_)), _) => Ok(true),
+            (_, Some(Failure::Answer(_))) => Ok(false),
+            (_, failure) => Err(explain::explain(&self.settings, Action::Write, failure, "no answer came in time")),
+        }
     }
 
     /// The object of exactly this key.

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use object_store::{
     BackoffConfig, RetryConfig,
-    aws::{AmazonS3, AmazonS3Builder, AwsCredentialProvider, S3ConditionalPut},
+    aws::{AmazonS3, AmazonS3Builder, AwsCredentialProvider, Checksum, S3ConditionalPut},
 };
 use perennial_sdk::{Error, Result};
 use reqwest::{ClientBuilder, redirect::Policy};
@@ -26,6 +26,8 @@ pub(crate) fn connect(settings: &Settings) -> Result<AmazonS3> {
         .with_region(region(settings, &origin))
         .with_virtual_hosted_style_request(settings.addressing == Addressing::Virtual)
         .with_conditional_put(S3ConditionalPut::ETagMatch)
+        // not every store compares the body with the hash that is signed
+        .with_checksum_algorithm(Checksum::SHA256)
         .with_credentials(credentials)
         .with_retry(retries(settings.deadline))
         .with_allow_http(true)

@@ -12,7 +12,7 @@ tokio::task_local! {
 #[derive(Default)]
 struct Trace {
     failure: Option<Failure>,
-    spoil: bool,
+    spoiled: Option<Vec<u8>>,
 }
 
 /// Why the last attempt of an operation failed.
@@ -66,9 +66,9 @@ pub(crate) async fn follow<T>(work: impl Future<Output = T>) -> (T, Option<Failu
     scope(Trace::default(), work).await
 }
 
-/// The same, with bodies that are changed after they were signed.
-pub(crate) async fn follow_spoiled<T>(work: impl Future<Output = T>) -> (T, Option<Failure>) {
-    scope(Trace { spoil: true, ..Trace::default() }, work).await
+/// The same, with another body in the place of those that were signed.
+pub(crate) async fn follow_spoiled<T>(body: Vec<u8>, work: impl Future<Output = T>) -> (T, Option<Failure>) {
+    scope(Trace { spoiled: Some(body), ..Trace::default() }, work).await
 }
 
 async fn scope<T>(trace: Trace, work: impl Future<Output = T>) -> (T, Option<Failure>) {
@@ -84,9 +84,9 @@ pub(crate) fn note(failure: Failure) {
     let _ = TRACE.try_with(|trace| trace.borrow_mut().failure = Some(failure));
 }
 
-/// Whether bodies are to be changed on their way.
-pub(crate) fn is_spoiled() -> bool {
-    TRACE.try_with(|trace| trace.borrow().spoil).unwrap_or(false)
+/// What is to be sent instead of a request's body.
+pub(crate) fn spoiled() -> Option<Vec<u8>> {
+    TRACE.try_with(|trace| trace.borrow().spoiled.clone()).ok().flatten()
 }
 
 impl Answer {
