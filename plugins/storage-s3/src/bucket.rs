@@ -83,6 +83,11 @@ impl Bucket {
         }
     }
 
+    /// Writes or replaces an object.
+    pub(crate) async fn overwrite(&self, key: &str, body: &[u8]) -> Result<()> {
+        self.put(key, body, PutMode::Overwrite).await.map(drop)
+    }
+
     /// The object of exactly this key.
     pub(crate) async fn get(&self, key: &str) -> Result<Vec<u8>> {
         let path = self.path(key)?;
@@ -141,7 +146,7 @@ impl Bucket {
             return Ok(Created::Exists);
         }
         let own = single::own(key, body);
-        self.put(&own, body, PutMode::Overwrite).await?;
+        self.overwrite(&own, body).await?;
         let found = self.everything(&single::stem(key)).await?;
         if found.iter().any(|object| object.key != own) {
             self.delete(&own).await?;
@@ -246,7 +251,7 @@ impl Objects for Bucket {
     }
 
     async fn cache(&self, key: &str, body: &[u8]) -> Result<()> {
-        self.put(key, body, PutMode::Overwrite).await.map(drop)
+        self.overwrite(key, body).await
     }
 }
 

@@ -1,8 +1,8 @@
 use std::{
-    fs,
+    fs, io,
     io::Write,
     path::PathBuf,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use futures_util::future::join_all;
@@ -18,7 +18,7 @@ use crate::{Bucket, config::Settings};
 /// How many writers create the same object at the same time.
 const RACERS: usize = 8;
 
-/// How often they do: some stores let two of them win only now and then.
+/// How many such races there are: some stores let two writers win only now and then.
 const RACES: usize = 3;
 
 /// How long a store that passed is not tried out again.
@@ -27,13 +27,18 @@ const GOOD: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long one that failed is not.
 const BAD: Duration = Duration::from_secs(60);
 
+/// What the keys of all probes begin with.
+const PLACE: &str = "probe/";
+
 /// Changes with what is checked.
 const EDITION: u32 = 1;
 
 /// Finds out, before the first write, whether a store keeps the promises that several writers need.
+///
+/// That it does is kept on the disk, for the next start, and in the bucket, for the other hosts.
 pub(crate) struct Probe {
-    /// Where it is kept that this store passed.
-    file: PathBuf,
+    folder: PathBuf,
+    name: String,
     verdict: Mutex<Option<(Instant, Result<()>)>>,
 }
 
@@ -41,7 +46,7 @@ impl Probe {
     pub(crate) fn new(settings: &Settings, memory: PathBuf) -> Self {
         let store = format!("{EDITION} {} {:?}", settings.location(), settings.region);
         let name: String = Sha256::digest(store).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        Self { file: memory.join(format!("probe-{name}.json")), verdict: Mutex::default() }
+        Self { folder: memory, name: format!("passed-{name}.json"), verdict: Mutex::default() }
     }
 
     /// That the store can be written by several hosts.
@@ -55,47 +60,51 @@ impl Probe {
             Some((when, refused)) if when.elapsed() < BAD => return refused.clone(),
             _ => {}
         }
-        let known = self.known();
-        let passed = if known { Ok(()) } else { examine(bucket).await };
-        if passed.as_ref().is_err_and(|error| error.code != ErrorCode::Unsupported) {
-            return passed;
+        let found = if self.is_known_here() { Ok(()) } else { self.find_out(bucket).await };
+        if !found.as_ref().is_err_and(|error| error.code != ErrorCode::Unsupported) {
+            *verdict = Some((Instant::now(), found.clone()));
         }
-        if passed.is_ok() && !known {
-            self.keep(bucket);
-        }
-        *verdict = Some((Instant::now(), passed.clone()));
-        passed
+        found
     }
 
-    fn known(&self) -> bool {
-        let age = fs::metadata(&self.file).and_then(|meta| meta.modified()).map(|modified| modified.elapsed());
-        matches!(age, Ok(Ok(age)) if age < GOOD)
+    async fn find_out(&self, bucket: &Bucket) -> Result<()> {
+        let key = format!("{PLACE}{}", self.name);
+        let known = bucket.everything(&key).await?;
+        if !known.iter().any(|mark| mark.key == key && is_young(mark.modified)) {
+            examine(bucket).await?;
+            let mark = json!({ "passed": bucket.location() }).to_string();
+            bucket.overwrite(&key, mark.as_bytes()).await?;
+        }
+        if let Err(error) = self.keep() {
+            tracing::debug!(%error, "the next start will ask the store again");
+        }
+        Ok(())
     }
 
-    fn keep(&self, bucket: &Bucket) {
-        let write = || {
-            let folder = self.file.parent().unwrap_or(&self.file);
-            fs::create_dir_all(folder)?;
-            let mut file = tempfile::NamedTempFile::new_in(folder)?;
-            file.write_all(json!({ "passed": bucket.location() }).to_string().as_bytes())?;
-            file.persist(&self.file)?;
-            Ok::<_, Error>(())
-        };
-        if let Err(error) = write() {
-            tracing::debug!(%error, "the next host will try the store out again");
-        }
+    fn is_known_here(&self) -> bool {
+        is_young(fs::metadata(self.folder.join(&self.name)).and_then(|meta| meta.modified()).ok())
+    }
+
+    fn keep(&self) -> io::Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
+        file.write_all(b"{}")?;
+        file.persist(self.folder.join(&self.name))?;
+        Ok(())
     }
 }
 
+fn is_young(modified: Option<SystemTime>) -> bool {
+    modified.is_some_and(|modified| modified.elapsed().unwrap_or_default() < GOOD)
+}
+
 async fn examine(bucket: &Bucket) -> Result<()> {
-    let place = format!("probe/{}", PutId::random().as_str());
+    let place = format!("{PLACE}{}", PutId::random().as_str());
     let examined = async {
         creates_only_once(bucket, &format!("{place}/once")).await?;
         refuses_damage(bucket, &format!("{place}/damage")).await?;
-        for race in 0..RACES {
-            has_one_winner(bucket, &format!("{place}/race-{race}")).await?;
-        }
-        Ok(())
+        let races: Vec<_> = (0..RACES).map(|race| format!("{place}/race-{race}")).collect();
+        join_all(races.iter().map(|race| has_one_winner(bucket, race))).await.into_iter().collect()
     }
     .await;
     // what cannot be removed is a few bytes
