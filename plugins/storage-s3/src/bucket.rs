@@ -20,7 +20,7 @@ use crate::{
     explain::{self, Action},
     probe::Probe,
     single,
-    trace::{self, Failure},
+    trace::{self, Failure, Silence},
     transport::transfer,
 };
 
@@ -104,7 +104,8 @@ impl Bucket {
         let (mut found, mut page_token) = (Vec::new(), None);
         loop {
             let page = async |store: &AmazonS3| {
-                let options = PaginatedListOptions { page_token: page_token.clone(), ..PaginatedListOptions::default() };
+                let options =
+                    PaginatedListOptions { page_token: page_token.clone(), ..PaginatedListOptions::default() };
                 store.list_paginated(Some(&whole), options).await
             };
             let page = self.ask(Action::List, 0, page).await?;
@@ -133,10 +134,8 @@ impl Bucket {
 
     async fn put(&self, key: &str, body: &[u8], mode: PutMode) -> Result<Created> {
         let path = self.path(key)?;
-        self.ask(Action::Write, body.len(), async |store: &AmazonS3| {
-            put(store, path.clone(), body, mode.clone()).await
-        })
-        .await
+        self.ask(Action::Write, body.len(), async |store: &AmazonS3| put(store, path.clone(), body, mode.clone()).await)
+            .await
     }
 
     /// Creates an object on a store that overwrites. Whoever finds another's beside its own withdraws, so that at most
@@ -165,15 +164,17 @@ impl Bucket {
         let store = self.store().await?;
         let limit = self.settings.deadline + transfer(bytes);
         let (done, failure) = trace::follow(tokio::time::timeout(limit, operation(store))).await;
-        let other = match done {
-            Ok(Ok(done)) => return Ok(done),
+        match done {
+            Ok(Ok(done)) => Ok(done),
             Ok(Err(StoreError::NotFound { .. })) if explain::is_missing(failure.as_ref()) => {
-                return Err(Error::not_found("there is no such object"));
+                Err(Error::not_found("there is no such object"))
             }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer came within {} s", limit.as_secs_f64()),
-        };
-        Err(explain::explain(&self.settings, action, failure, &other))
+            Ok(Err(error)) => Err(explain::explain(&self.settings, action, failure, &error.to_string())),
+            Err(_) => {
+                let failure = failure.unwrap_or_else(|| Failure::Silence(Silence::late()));
+                Err(explain::explain(&self.settings, action, Some(failure), ""))
+            }
+        }
     }
 
     async fn store(&self) -> Result<&AmazonS3> {

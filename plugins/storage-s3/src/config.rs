@@ -107,8 +107,11 @@ impl Config {
             return if self.is_empty() { Ok(None) } else { Err(Error::invalid("missing field `bucket`")) };
         };
         if bucket.is_empty() || !bucket.bytes().all(in_name) {
-            return Err(at("bucket", Error::invalid(format!("`{}` is no name of a bucket", bucket.escape_debug()))
-                .hint("give the name alone, such as `team-servers`; the address of the store goes into `endpoint`")));
+            return Err(at(
+                "bucket",
+                Error::invalid(format!("`{}` is no name of a bucket", bucket.escape_debug()))
+                    .hint("give the name alone, such as `team-servers`; the address of the store goes into `endpoint`"),
+            ));
         }
         let endpoint = self.endpoint()?;
         let default = if endpoint.is_some() { Addressing::Path } else { Addressing::Virtual };
@@ -151,8 +154,11 @@ impl Config {
         match prefix {
             "" => Ok(String::new()),
             prefix if prefix.split('/').all(fits) => Ok(format!("{prefix}/")),
-            prefix => Err(at("prefix", Error::invalid(format!("`{}` cannot be a prefix", prefix.escape_debug()))
-                .hint("it consists of letters, digits, `-`, `_`, `.` and `/`"))),
+            prefix => Err(at(
+                "prefix",
+                Error::invalid(format!("`{}` cannot be a prefix", prefix.escape_debug()))
+                    .hint("it consists of letters, digits, `-`, `_`, `.` and `/`"),
+            )),
         }
     }
 
@@ -302,10 +308,7 @@ mod tests {
             (json!({ "bucket": "b", "access_key_id": "x" }), "access_key_id"),
             (json!({ "bucket": "b", "secret_access_key": "x" }), "secret_access_key"),
             (json!({ "bucket": "b", "session_token": "x" }), "session_token"),
-            (
-                json!({ "bucket": "b", "access_key_id": "x", "secret_access_key": "x", "profile": "x" }),
-                "profile",
-            ),
+            (json!({ "bucket": "b", "access_key_id": "x", "secret_access_key": "x", "profile": "x" }), "profile"),
             (json!({ "bucket": "b", "ca_file": "ca.pem" }), "ca_file"),
             (json!({ "bucket": "b", "ca_file": "/nonexistent/ca.pem" }), "ca_file"),
             (json!({ "bucket": "b", "deadline_s": -1.0 }), "deadline_s"),

@@ -61,10 +61,9 @@ fn told(settings: &Settings, action: Action, answer: &Answer) -> Error {
             Error::invalid(format!("there is no {}", store.trim_start_matches("the "))),
             "check `bucket` and `endpoint`, and create the bucket: Perennial does not".into(),
         ),
-        ("InvalidBucketName", _) => (
-            Error::invalid(format!("the store takes no such name as that of {store}")),
-            "check `bucket`".into(),
-        ),
+        ("InvalidBucketName", _) => {
+            (Error::invalid(format!("the store takes no such name as that of {store}")), "check `bucket`".into())
+        }
         _ if is_elsewhere(answer) => (
             Error::invalid(format!("{store} is in another region")),
             match &answer.region {
@@ -76,10 +75,9 @@ fn told(settings: &Settings, action: Action, answer: &Answer) -> Error {
             denied(format!("the credentials for {store} do not allow {doing}")),
             format!("they need the permission `{}`", action.permission()),
         ),
-        ("QuotaExceeded" | "XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded", _) | (_, 507) => (
-            Error::unavailable(format!("{store} is full")),
-            "free some space there, or raise the quota".into(),
-        ),
+        ("QuotaExceeded" | "XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded", _) | (_, 507) => {
+            (Error::unavailable(format!("{store} is full")), "free some space there, or raise the quota".into())
+        }
         ("SlowDown" | "TooManyRequests" | "ServiceUnavailable", _) | (_, 429 | 503) => (
             Error::unavailable(format!("{store} is overloaded: it does not allow {doing} now")),
             "try again in a moment".into(),
@@ -88,7 +86,7 @@ fn told(settings: &Settings, action: Action, answer: &Answer) -> Error {
             Error::unsupported(format!("{store} does not know how to do {doing} as it must be done")),
             "docs/s3.md says which stores work".into(),
         ),
-        (_, 404 | 405) => (
+        (_, 200..300 | 404 | 405) => (
             Error::invalid(format!("nothing at the address of {store} speaks S3")),
             format!("check `endpoint`{}", addressing(settings)),
         ),

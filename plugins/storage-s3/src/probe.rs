@@ -143,7 +143,8 @@ async fn refuses_damage(bucket: &Bucket, key: &str) -> Result<()> {
 }
 
 async fn has_one_winner(bucket: &Bucket, key: &str) -> Result<()> {
-    let bodies: Vec<_> = (0..RACERS).map(|racer| serde_json::to_vec(&json!({ "racer": racer }))).collect::<Result<_, _>>()?;
+    let bodies: Vec<_> =
+        (0..RACERS).map(|racer| serde_json::to_vec(&json!({ "racer": racer }))).collect::<Result<_, _>>()?;
     let mut winners = Vec::new();
     for (body, created) in bodies.iter().zip(join_all(bodies.iter().map(|body| bucket.put_new(key, body))).await) {
         if created? == Created::New {
@@ -157,7 +158,8 @@ async fn has_one_winner(bucket: &Bucket, key: &str) -> Result<()> {
         [winner] if **winner == found => Ok(()),
         [_] | [] => Err(refused(bucket, "the writer who is told that it was first is not the one whose object stays")),
         several => {
-            let message = format!("{} of {RACERS} writers at the same time are told that they were first", several.len());
+            let message =
+                format!("{} of {RACERS} writers at the same time are told that they were first", several.len());
             Err(refused(bucket, &message))
         }
     }

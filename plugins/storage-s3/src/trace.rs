@@ -110,7 +110,8 @@ impl Silence {
 
     pub(crate) fn of(error: &HttpError) -> Self {
         let chain: Vec<&(dyn StdError + 'static)> = chain(error);
-        let causes: Vec<_> = chain.iter().skip(1).map(ToString::to_string).collect();
+        let mut causes: Vec<_> = chain.iter().skip(1).map(ToString::to_string).collect();
+        causes.dedup();
         let io = |kind: io::ErrorKind| {
             chain.iter().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == kind))
         };

@@ -23,7 +23,7 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    /// `patience` is for an answer to a request without a body.
+    /// `patience` is for a request whose body, and whose answer's, are small.
     pub(crate) fn new(client: reqwest::Client, patience: Duration) -> Self {
         Self { client, patience }
     }
@@ -42,8 +42,13 @@ impl HttpService for Transport {
             *request.body_mut() = body.into();
         }
         let patience = self.patience + transfer(request.body().content_length());
-        let response = match tokio::time::timeout(patience, self.client.call(request)).await {
-            Ok(Ok(response)) => response,
+        let lists = request.uri().query().is_some_and(|query| query.contains("list-type="));
+        let answer = async {
+            let (parts, body) = self.client.call(request).await?.into_parts();
+            Ok((parts, body.bytes().await?))
+        };
+        let (mut parts, body) = match tokio::time::timeout(patience, answer).await {
+            Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 let silence = Silence::of(&error);
                 let hopeless = matches!(silence.kind, SilenceKind::Tls | SilenceKind::Name);
@@ -56,27 +61,32 @@ impl HttpService for Transport {
                 return Err(HttpError::new(HttpErrorKind::Request, late));
             }
         };
-        if response.status().is_success() { Ok(response) } else { refused(response, creates).await }
+        // an empty list is what object_store makes of a page that asks people to sign in somewhere
+        let foreign = lists && parts.status.is_success() && !contains(&body, b"ListBucketResult");
+        if foreign || !parts.status.is_success() {
+            let mut answer = Answer::read(parts.status.as_u16(), &body);
+            let header = |name: &str| parts.headers.get(name)?.to_str().ok().map(str::to_owned);
+            answer.region = header("x-amz-bucket-region").or(answer.region);
+            answer.date = header("date");
+            trace::note(Failure::Answer(answer));
+        }
+        if foreign {
+            parts.status = StatusCode::NOT_FOUND;
+        }
+        // While others create the same object the store may not know yet who wins; object_store would say that it exists.
+        if creates && parts.status == StatusCode::CONFLICT {
+            parts.status = StatusCode::SERVICE_UNAVAILABLE;
+        }
+        Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(body)))
     }
+}
+
+fn contains(body: &[u8], part: &[u8]) -> bool {
+    body.windows(part.len()).take(1000).any(|window| window == part)
 }
 
 impl HttpConnector for Transport {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
         Ok(HttpClient::new(self.clone()))
     }
-}
-
-async fn refused(response: HttpResponse, creates: bool) -> Result<HttpResponse, HttpError> {
-    let (mut parts, body) = response.into_parts();
-    let body = body.bytes().await?;
-    let mut answer = Answer::read(parts.status.as_u16(), &body);
-    let header = |name: &str| parts.headers.get(name)?.to_str().ok().map(str::to_owned);
-    answer.region = header("x-amz-bucket-region").or(answer.region);
-    answer.date = header("date");
-    trace::note(Failure::Answer(answer));
-    // While others create the same object the store may not know yet who wins; object_store would say that it exists.
-    if creates && parts.status == StatusCode::CONFLICT {
-        parts.status = StatusCode::SERVICE_UNAVAILABLE;
-    }
-    Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(body)))
 }

@@ -5,5 +5,8 @@
 mod proxy;
 mod store;
 
-pub use proxy::{Fault, Proxy};
-pub use store::{BUCKET, Store, unused_address};
+#[allow(unused_imports, reason = "likewise")]
+pub use self::{
+    proxy::{Fault, Proxy},
+    store::{Store, installed, unused_address},
+};

@@ -1,5 +1,6 @@
 use std::{
     fs,
+    io::Write,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// The bucket that every store has.
-pub const BUCKET: &str = "servers";
+const BUCKET: &str = "servers";
 
 /// Who may do what on SeaweedFS; each one's secret is `secret-of-` and the name.
 const IDENTITIES: &[(&str, &[&str])] = &[
@@ -30,6 +31,7 @@ pub struct Store {
     ports: Vec<u16>,
     folder: TempDir,
     process: Option<Child>,
+    tls: Option<(PathBuf, PathBuf)>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -41,12 +43,17 @@ enum Kind {
 impl Store {
     /// SeaweedFS: honours conditions, signatures and checksums.
     pub fn seaweedfs() -> Self {
-        Self::start(Kind::SeaweedFs)
+        Self::start(Kind::SeaweedFs, None)
+    }
+
+    /// The same behind TLS, with this certificate and key.
+    pub fn seaweedfs_with_tls(certificate: &Path, key: &Path) -> Self {
+        Self::start(Kind::SeaweedFs, Some((certificate.into(), key.into())))
     }
 
     /// `rclone serve s3`: ignores conditions.
     pub fn rclone() -> Self {
-        Self::start(Kind::Rclone)
+        Self::start(Kind::Rclone, None)
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -54,7 +61,7 @@ impl Store {
     }
 
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address())
+        format!("{}://{}", if self.tls.is_some() { "https" } else { "http" }, self.address())
     }
 
     /// The plugin's configuration for this store, as one who may do everything.
@@ -73,7 +80,7 @@ impl Store {
     /// Ends it; what it holds stays.
     pub fn stop(&mut self) {
         let Some(mut process) = self.process.take() else { return };
-        drop(process.stdin.take());
+        let _ = process.stdin.take().unwrap().write_all(b"TERM\n");
         process.wait().unwrap();
     }
 
@@ -82,9 +89,9 @@ impl Store {
         assert!(self.try_start(), "the store does not start again:\n{}", self.log());
     }
 
-    fn start(kind: Kind) -> Self {
+    fn start(kind: Kind, tls: Option<(PathBuf, PathBuf)>) -> Self {
         let folder = tempfile::Builder::new().prefix("perennial-store-").tempdir().unwrap();
-        let mut store = Self { kind, ports: Vec::new(), folder, process: None };
+        let mut store = Self { kind, ports: Vec::new(), folder, process: None, tls };
         store.prepare();
         for _ in 0..5 {
             // somebody else may take a port before the store does
@@ -117,7 +124,7 @@ impl Store {
         let (output, errors) = (fs::File::create(&log).unwrap(), fs::File::options().append(true).open(&log).unwrap());
         // the shell ends the store when the test's end of its input is gone
         let mut process = Command::new("sh")
-            .args(["-c", r#"exec 3<&0; "$@" 3<&- </dev/null & read -r _ <&3; kill $!; wait $!"#, "sh"])
+            .args(["-c", r#"exec 3<&0; "$@" 3<&- </dev/null & read -r how <&3; kill -${how:-KILL} $!; wait $!"#, "sh"])
             .args(self.command())
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
@@ -159,8 +166,16 @@ impl Store {
         match self.kind {
             Kind::SeaweedFs => {
                 let ports = [
-                    "s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "filer.port", "filer.port.grpc",
-                    "volume.port", "volume.port.grpc", "admin.port", "admin.port.grpc",
+                    "s3.port",
+                    "s3.port.grpc",
+                    "master.port",
+                    "master.port.grpc",
+                    "filer.port",
+                    "filer.port.grpc",
+                    "volume.port",
+                    "volume.port.grpc",
+                    "admin.port",
+                    "admin.port.grpc",
                 ];
                 let mut command = vec![installed("weed").display().to_string(), "-logtostderr".into(), "mini".into()];
                 command.extend([
@@ -171,10 +186,20 @@ impl Store {
                     format!("-bucket={BUCKET}"),
                 ]);
                 let fixed = [
-                    "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0",
-                    "-s3.port.lance=0", "-master.telemetry=false", "-s3.autoCreateBucket=false",
+                    "-ip=127.0.0.1",
+                    "-ip.bind=127.0.0.1",
+                    "-webdav=false",
+                    "-admin.ui=false",
+                    "-s3.port.iceberg=0",
+                    "-s3.port.lance=0",
+                    "-master.telemetry=false",
+                    "-s3.autoCreateBucket=false",
                 ];
                 command.extend(fixed.map(String::from));
+                if let Some((certificate, key)) = &self.tls {
+                    command.push(format!("-s3.cert.file={}", certificate.display()));
+                    command.push(format!("-s3.key.file={}", key.display()));
+                }
                 command.extend(ports.iter().zip(&self.ports).map(|(name, port)| format!("-{name}={port}")));
                 command
             }
@@ -191,7 +216,10 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.stop();
+        if let Some(mut process) = self.process.take() {
+            drop(process.stdin.take());
+            let _ = process.wait();
+        }
     }
 }
 
@@ -205,7 +233,8 @@ fn unused_ports(count: usize) -> Vec<u16> {
     listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }
 
-fn installed(program: &str) -> PathBuf {
+/// A program that `tests/run` installed.
+pub fn installed(program: &str) -> PathBuf {
     let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
     let mut programs = folders.map(|folder| folder.join("tests/.cache/python/bin").join(program));
     programs.find(|path| path.exists()).unwrap_or_else(|| panic!("{program} is missing: `tests/run` installs it"))

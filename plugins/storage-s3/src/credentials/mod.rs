@@ -81,7 +81,11 @@ pub(crate) fn find(settings: &Settings) -> Result<Origin> {
 }
 
 /// What gives the credentials of `origin`, and renews those that expire.
-pub(crate) fn provider(settings: &Settings, origin: &Origin, client: &reqwest::Client) -> Result<AwsCredentialProvider> {
+pub(crate) fn provider(
+    settings: &Settings,
+    origin: &Origin,
+    client: &reqwest::Client,
+) -> Result<AwsCredentialProvider> {
     let inner: AwsCredentialProvider = match origin {
         Origin::Keys(keys) => Arc::new(StaticCredentialProvider::new(credential(keys))),
         Origin::Profile(profile) => Arc::new(ProfileProvider::new(Profile::clone(profile), client.clone())),

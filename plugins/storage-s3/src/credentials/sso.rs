@@ -79,10 +79,7 @@ impl Sso {
         let token = self.token(cache)?;
         let address = format!("{}/federation/credentials", self.portal);
         let address = Url::parse_with_params(&address, [("role_name", &self.role), ("account_id", &self.account)])?;
-        let request = client
-            .get(address)
-            .header("x-amz-sso_bearer_token", token.expose())
-            .timeout(PATIENCE);
+        let request = client.get(address).header("x-amz-sso_bearer_token", token.expose()).timeout(PATIENCE);
         let portal = |message: &str| Error::unavailable(format!("{message} for the profile `{}`", self.profile));
         let answer = request.send().await.map_err(|error| {
             portal("the sign-in portal does not answer").caused_by(&error.without_url()).hint("check the network")
