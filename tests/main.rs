@@ -22,5 +22,6 @@ mod cases {
     mod protocol;
     mod python;
     mod rust;
+    mod s3;
 }
 mod support;

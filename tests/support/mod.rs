@@ -6,6 +6,7 @@ mod host;
 mod network;
 mod processes;
 mod reply;
+pub mod s3;
 
 pub use fixtures::{echo_server, misbehaving_server, requests_server, serve_file, with_mark};
 pub use home::TestHome;
