@@ -126,3 +126,77 @@ impl Sso {
             .hint(format!("run `aws sso login --profile {}`", self.profile))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+        thread,
+    };
+
+    use perennial_sdk::serde_json::json;
+
+    use super::*;
+
+    /// A portal that gives one answer; what it was asked.
+    fn portal(head: &str, body: &str) -> (String, thread::JoinHandle<String>) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let answer = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+        let asked = thread::spawn(move || {
+            let mut client = listener.accept().unwrap().0;
+            let mut request = [0; 4096];
+            let length = client.read(&mut request).unwrap();
+            client.write_all(answer.as_bytes()).unwrap();
+            String::from_utf8_lossy(&request[..length]).into_owned()
+        });
+        (address, asked)
+    }
+
+    fn sso(portal: String) -> Sso {
+        let (profile, start_url) = ("work".into(), "https://team.example.com/start#/".into());
+        Sso { profile, start_url, account: "1".into(), role: "r".into(), portal }
+    }
+
+    fn signed_in(until: &str) -> tempfile::TempDir {
+        let cache = tempfile::tempdir().unwrap();
+        let token = json!({
+            "startUrl": "https://team.example.com/start", "accessToken": "t0ken", "expiresAt": until, "region": "x",
+        });
+        fs::write(cache.path().join("0a1b.json"), token.to_string()).unwrap();
+        fs::write(cache.path().join("botocore-client.json"), "{}").unwrap();
+        cache
+    }
+
+    #[tokio::test]
+    async fn a_token_of_the_cache_gives_credentials() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let given = json!({ "roleCredentials": {
+            "accessKeyId": "A", "secretAccessKey": "S", "sessionToken": "T", "expiration": 4_000_000_000_000_u64,
+        }});
+        let (address, asked) = portal("200 OK", &given.to_string());
+        let cache = signed_in("2099-01-01T00:00:00Z");
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let (until, credential) = sso(address).credential(cache.path(), &client).await.unwrap();
+        assert!(until > SystemTime::now());
+        assert_eq!(
+            (credential.key_id, credential.secret_key, credential.token),
+            ("A".into(), "S".into(), Some("T".into()))
+        );
+        let asked = asked.join().unwrap();
+        assert!(asked.starts_with("GET /federation/credentials?role_name=r&account_id=1 "), "{asked}");
+        assert!(asked.contains("x-amz-sso_bearer_token: t0ken"), "{asked}");
+        let (address, _) = portal("401 Unauthorized", "");
+        let error = sso(address).credential(cache.path(), &client).await.unwrap_err();
+        assert!(error.hint.unwrap().contains("aws sso login --profile work"));
+    }
+
+    #[test]
+    fn an_old_token_is_none() {
+        for until in ["2020-01-01T00:00:00Z", "no date"] {
+            assert!(sso(String::new()).token(signed_in(until).path()).is_err());
+        }
+        assert!(sso(String::new()).token(Path::new("/nonexistent")).is_err());
+    }
+}

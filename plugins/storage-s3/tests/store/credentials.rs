@@ -3,7 +3,7 @@ use std::{fs, process::Command};
 use perennial_sdk::Expected;
 use serde_json::json;
 
-use crate::{host::Host, s3::Store};
+use crate::{canned::answering, host::Host, s3::Store};
 
 /// Does `work` with a store whose keys come by `variables`, in a process of its own: the environment is one for all.
 fn elsewhere(test: &str, variables: &[(&str, &str)]) -> String {
@@ -19,19 +19,61 @@ fn elsewhere(test: &str, variables: &[(&str, &str)]) -> String {
     said
 }
 
+/// Saves with whatever credentials there are, and says what came of it.
+async fn save_here() {
+    let mut config = json!({ "bucket": "servers", "endpoint": std::env::var("ENDPOINT").unwrap() });
+    config["conditional_writes"] = json!("unsafe-single-writer");
+    if let Ok(profile) = std::env::var("PROFILE") {
+        config["profile"] = profile.into();
+    }
+    let host = Host::open(&config).await;
+    match host.put("server-a", "a", Expected::Any).await {
+        Ok(version) => println!("saved as {version}"),
+        Err(error) => println!("failed: {error}; {}", error.hint.as_deref().unwrap()),
+    }
+}
+
+#[tokio::test]
+async fn they_come_from_a_web_identity_or_a_container() {
+    if std::env::var("ELSEWHERE").is_ok() {
+        return save_here().await;
+    }
+    let store = Store::rclone();
+    let (endpoint, folder) = (store.endpoint(), tempfile::tempdir().unwrap());
+    let token = folder.path().join("token");
+    fs::write(&token, "t0ken").unwrap();
+    let run = |variables: &[(&str, &str)]| {
+        let all = [&[("ENDPOINT", endpoint.as_str()), ("HOME", "/nonexistent")], variables].concat();
+        elsewhere("they_come_from_a_web_identity_or_a_container", &all)
+    };
+    let given = "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>\
+                 <SessionToken>session</SessionToken><SecretAccessKey>secret-of-everything</SecretAccessKey>\
+                 <Expiration>2099-01-01T00:00:00Z</Expiration><AccessKeyId>everything</AccessKeyId>\
+                 </Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>";
+    let (token, sts) = (token.to_str().unwrap(), answering("200 OK", given));
+    let identity = [("AWS_WEB_IDENTITY_TOKEN_FILE", token), ("AWS_ROLE_ARN", "arn:r")];
+    assert!(run(&[identity[0], identity[1], ("AWS_ENDPOINT_URL_STS", &sts)]).contains("saved as 1"));
+    let given = json!({
+        "AccessKeyId": "everything", "SecretAccessKey": "secret-of-everything", "Token": "session",
+        "Expiration": "2099-01-01T00:00:00Z",
+    });
+    let container = answering("200 OK", &given.to_string());
+    let pod =
+        [("AWS_CONTAINER_CREDENTIALS_FULL_URI", container.as_str()), ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token)];
+    assert!(run(&pod).contains("saved as 2"));
+    let denied = answering("403 Forbidden", "no");
+    let failed = run(&[identity[0], identity[1], ("AWS_ENDPOINT_URL_STS", &denied)]);
+    assert!(
+        failed.contains("the credentials for the bucket `servers`") && failed.contains("cannot be had"),
+        "{failed}"
+    );
+    assert!(!failed.contains("t0ken"), "{failed}");
+}
+
 #[tokio::test]
 async fn they_come_from_the_environment_or_a_profile() {
     if std::env::var("ELSEWHERE").is_ok() {
-        let mut config = json!({ "bucket": "servers", "endpoint": std::env::var("ENDPOINT").unwrap() });
-        if let Ok(profile) = std::env::var("PROFILE") {
-            config["profile"] = profile.into();
-        }
-        let host = Host::open(&config).await;
-        match host.put("server-a", "a", Expected::Any).await {
-            Ok(version) => println!("saved as {version}"),
-            Err(error) => println!("failed: {error}; {}", error.hint.as_deref().unwrap()),
-        }
-        return;
+        return save_here().await;
     }
     let store = Store::seaweedfs();
     let endpoint = store.endpoint();
