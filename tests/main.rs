@@ -17,11 +17,13 @@ mod cases {
     mod guide;
     mod library;
     mod node;
+    mod old_system;
     mod processes;
     mod progress;
     mod protocol;
     mod python;
     mod rust;
     mod s3;
+    mod upkeep;
 }
 mod support;

@@ -53,6 +53,20 @@ impl Peers {
         command
     }
 
+    /// A folder of its own for this run.
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.folder.path().join(name);
+        std::fs::create_dir(&folder)?;
+        Ok(folder)
+    }
+
+    /// The host with its library in this folder.
+    pub(crate) fn host_at(&self, data: &Path) -> Command {
+        let mut command = self.host();
+        command.env("PERENNIAL_DATA_DIR", data);
+        command
+    }
+
     /// As little as the host's binary can do.
     pub(crate) fn host_version(&self) -> Command {
         let mut command = command(&self.host);

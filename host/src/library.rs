@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chrono::{SecondsFormat, Utc};
 use perennial_sdk::{
-    Cx, DynStorage, Error, ErrorCode, Expected, Page, PutId, Result, SavedServer, ServerId, ServerSpec, Summary,
-    ToolDefinition, Version,
+    Checked, Collected, Cx, DynStorage, Error, ErrorCode, Expected, Page, PutId, Result, Retention, SavedServer,
+    ServerId, ServerSpec, Summary, ToolDefinition, Version,
 };
 
 /// The library of saved servers.
@@ -166,6 +166,22 @@ impl Library {
         }
         let version = self.storage.put(cx, &record, expected, &PutId::random()).await?;
         Ok(Shelf { id: key.clone(), version, name: name.to_owned(), settled: true })
+    }
+
+    /// Reads everything that is saved and tells what is wrong with it; repairs it, when that is asked for.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn check(&self, cx: &Cx, repair: bool) -> Result<Checked> {
+        self.storage.check(cx, repair).await
+    }
+
+    /// Removes what `retention` does not keep.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn collect(&self, cx: &Cx, retention: &Retention) -> Result<Collected> {
+        self.storage.collect(cx, retention).await
     }
 
     /// Deletes a saved server; its versions stay until they are collected.

@@ -3,7 +3,10 @@ use std::{collections::BTreeMap, fmt, future::Future};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{BoxFuture, Cx, Dependencies, Limits, Permissions, Plugin, Result, ServerId, ServerSpec, ToolDefinition};
+use crate::{
+    BoxFuture, Checked, Collected, Cx, Dependencies, Error, ErrorCode, Finding, FindingKind, Limits, Permissions,
+    Plugin, Result, Retention, ServerId, ServerSpec, ToolDefinition,
+};
 
 /// Keeps saved servers and their versions: records and compare-and-swap, not files.
 ///
@@ -39,6 +42,24 @@ pub trait Storage: Plugin {
 
     /// Writes a tombstone when `expected` holds and answers its version; the versions before it stay.
     fn delete(&self, cx: &Cx, id: &ServerId, expected: Expected) -> impl Future<Output = Result<Version>> + Send;
+
+    /// Reads everything and tells what is not as it should be. With `repair` it mends what can be mended without removing
+    /// anything that may hold a save.
+    ///
+    /// This one reads every version of what is listed, and repairs nothing.
+    fn check(&self, cx: &Cx, repair: bool) -> impl Future<Output = Result<Checked>> + Send {
+        let _ = repair;
+        check(self, cx)
+    }
+
+    /// Removes what nobody uses any more and `retention` does not keep, but never the newest version of a server.
+    ///
+    /// This one is `unsupported`.
+    fn collect(&self, cx: &Cx, retention: &Retention) -> impl Future<Output = Result<Collected>> + Send {
+        let _ = (cx, retention);
+        let error = Error::unsupported(format!("the storage at `{}` removes nothing by itself", self.location()));
+        async { Err(error) }
+    }
 }
 
 /// One version of a saved server: the fields of the file that users know, and ours.
@@ -192,6 +213,10 @@ pub trait DynStorage: Send + Sync {
     fn versions<'a>(&'a self, cx: &'a Cx, id: &'a ServerId) -> BoxFuture<'a, Result<Vec<Version>>>;
     /// See [`Storage::delete`].
     fn delete<'a>(&'a self, cx: &'a Cx, id: &'a ServerId, expected: Expected) -> BoxFuture<'a, Result<Version>>;
+    /// See [`Storage::check`].
+    fn check<'a>(&'a self, cx: &'a Cx, repair: bool) -> BoxFuture<'a, Result<Checked>>;
+    /// See [`Storage::collect`].
+    fn collect<'a>(&'a self, cx: &'a Cx, retention: &'a Retention) -> BoxFuture<'a, Result<Collected>>;
 }
 
 impl SavedServer {
@@ -294,5 +319,41 @@ impl<T: Storage> DynStorage for T {
 
     fn delete<'a>(&'a self, cx: &'a Cx, id: &'a ServerId, expected: Expected) -> BoxFuture<'a, Result<Version>> {
         Box::pin(Storage::delete(self, cx, id, expected))
+    }
+
+    fn check<'a>(&'a self, cx: &'a Cx, repair: bool) -> BoxFuture<'a, Result<Checked>> {
+        Box::pin(Storage::check(self, cx, repair))
+    }
+
+    fn collect<'a>(&'a self, cx: &'a Cx, retention: &'a Retention) -> BoxFuture<'a, Result<Collected>> {
+        Box::pin(Storage::collect(self, cx, retention))
+    }
+}
+
+async fn check<S: Storage>(storage: &S, cx: &Cx) -> Result<Checked> {
+    let (mut checked, mut page) = (Checked::default(), Page::default());
+    loop {
+        let listing = storage.list(cx, &page).await?;
+        for summary in listing.items {
+            checked.servers += 1;
+            let Ok(id) = summary.server_id.parse::<ServerId>() else { continue };
+            for version in storage.versions(cx, &id).await? {
+                checked.versions += 1;
+                match storage.get(cx, &id, Some(version)).await {
+                    Ok(_) => {}
+                    // A tombstone, or collected meanwhile.
+                    Err(error) if error.code == ErrorCode::NotFound => {}
+                    Err(error) => {
+                        let kind = if error.retryable { FindingKind::Unreadable } else { FindingKind::DamagedVersion };
+                        let finding = Finding::new(kind, storage.location(), error.message).of(&id, version);
+                        checked.findings.push(Finding { hint: error.hint, ..finding });
+                    }
+                }
+            }
+        }
+        match listing.next {
+            Some(next) => page.cursor = Some(next),
+            None => return Ok(checked),
+        }
     }
 }

@@ -3,7 +3,9 @@
 mod call;
 mod create;
 mod initialize;
+mod library;
 mod memory;
+mod save;
 mod throughput;
 
 use std::fmt;
@@ -27,10 +29,15 @@ pub(crate) enum Case {
     Create,
     /// PSS of the host when it is idle.
     Memory,
+    /// A save with 10, 1,000 and 10,000 servers saved already.
+    Save,
+    /// Start-up and list with 10,000 saved servers.
+    Library,
 }
 
 impl Case {
-    pub(crate) const ALL: [Self; 5] = [Self::Initialize, Self::Call, Self::Throughput, Self::Create, Self::Memory];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Initialize, Self::Call, Self::Throughput, Self::Create, Self::Memory, Self::Save, Self::Library];
 
     pub(crate) fn run(self, peers: &Peers, quick: bool, report: &mut Report) -> Result<()> {
         match self {
@@ -39,6 +46,8 @@ impl Case {
             Self::Throughput => throughput::run(peers, quick, report),
             Self::Create => create::run(peers, quick, report),
             Self::Memory => memory::run(peers, quick, report),
+            Self::Save => save::run(peers, quick, report),
+            Self::Library => library::run(peers, quick, report),
         }
     }
 }
@@ -51,6 +60,8 @@ impl fmt::Display for Case {
             Self::Throughput => "throughput",
             Self::Create => "create",
             Self::Memory => "memory",
+            Self::Save => "save",
+            Self::Library => "library",
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use perennial_sdk::{Cx, Error, SavedServer, Summary, Version};
+use perennial_sdk::{Checked, Collected, Cx, Error, Retention, SavedServer, Summary, Version};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -70,6 +70,22 @@ pub fn remove(config: Config, directories: Directories, reference: &str) -> Resu
         let removed = app.host.library.get(&cx, &id, None).await?.summary();
         Ok((removed, app.host.library.delete(&cx, &id).await?))
     })
+}
+
+/// Reads everything that is saved and tells what is wrong with it; repairs it, when that is asked for.
+///
+/// # Errors
+/// Those of the storage.
+pub fn check_library(config: Config, directories: Directories, repair: bool) -> Result<Checked, Failure> {
+    with_app(config, directories, async |app| Ok(app.host.library.check(&Cx::detached(), repair).await?))
+}
+
+/// Removes what `retention` does not keep.
+///
+/// # Errors
+/// Those of the storage.
+pub fn collect(config: Config, directories: Directories, retention: &Retention) -> Result<Collected, Failure> {
+    with_app(config, directories, async |app| Ok(app.host.library.collect(&Cx::detached(), retention).await?))
 }
 
 /// Starts a saved server and calls one of its tools; the answer is MCP's `CallToolResult`.

@@ -7,7 +7,7 @@ mod warm;
 
 use std::{sync::Arc, time::Duration};
 
-pub use command::{call, check, remove, saved, saved_server, serve};
+pub use command::{call, check, check_library, collect, remove, saved, saved_server, serve};
 pub use doctor::{Checkup, FolderCheck, LanguageCheck, ProgramCheck, StorageCheck, doctor};
 pub use tour::tour;
 pub use warm::{Warmed, warm};

@@ -5,6 +5,8 @@ mod call;
 mod completions;
 mod config;
 mod doctor;
+mod fsck;
+mod gc;
 mod list;
 mod output;
 mod plugin;
@@ -60,6 +62,8 @@ enum Command {
     Show(show::Show),
     Call(call::Call),
     Rm(rm::Rm),
+    Fsck(fsck::Fsck),
+    Gc(gc::Gc),
     Warm(warm::Warm),
     Doctor(doctor::Doctor),
     #[command(subcommand)]
@@ -101,6 +105,8 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Some(Command::Show(show)) => show.run(&common),
         Some(Command::Call(call)) => call.run(&common),
         Some(Command::Rm(rm)) => rm.run(&common),
+        Some(Command::Fsck(fsck)) => fsck.run(&common),
+        Some(Command::Gc(gc)) => gc.run(&common),
         Some(Command::Warm(warm)) => warm.run(&common),
         Some(Command::Doctor(doctor)) => doctor.run(&common),
         Some(Command::Cache(command)) => command.run(&common),

@@ -1,5 +1,8 @@
 use clap::CommandFactory;
-use perennial_sdk::{Dependencies, Permissions, SavedServer, Summary, ToolDefinition, Version};
+use perennial_sdk::{
+    Checked, Collected, CollectedServer, Dependencies, Finding, FindingKind, Permissions, SavedServer, Summary,
+    ToolDefinition, Version,
+};
 use serde_json::json;
 
 use super::*;
@@ -32,13 +35,15 @@ fn the_command_line_is_well_formed() {
 
 #[test]
 fn config_is_taken_before_and_after_every_subcommand() {
-    let commands: [&[&str]; 12] = [
+    let commands: [&[&str]; 14] = [
         &["serve"],
         &["tour"],
         &["list"],
         &["show", "x"],
         &["call", "x", "echo"],
         &["rm", "x"],
+        &["fsck", "--repair"],
+        &["gc", "--dry-run"],
         &["warm"],
         &["doctor", "python"],
         &["cache", "ls"],
@@ -61,7 +66,7 @@ fn the_help_is_worth_reading() {
     let mut shown = String::new();
     let mut command = Arguments::command();
     command.build();
-    for path in ["", "serve", "call", "show", "config", "warm", "doctor", "cache", "cache prune"] {
+    for path in ["", "serve", "call", "show", "fsck", "gc", "config", "warm", "doctor", "cache", "cache prune"] {
         let find = |command, name: &str| clap::Command::find_subcommand_mut(command, name).unwrap();
         let command = path.split_whitespace().fold(&mut command, find);
         shown += &format!("{}\n=====\n", command.clone().term_width(100).render_long_help());
@@ -94,6 +99,33 @@ fn a_saved_server_is_shown_whole() {
 fn a_deletion_names_what_is_gone() {
     let text = rm::render(&record().summary(), Version(3));
     assert_eq!(text, "deleted \"Mon serveur de calcul v1.0\" (server-abc123) as of version 3\n");
+}
+
+#[test]
+fn a_check_tells_what_is_wrong_and_what_to_do() {
+    let finding = |kind, place: &str| Finding::new(kind, place, "it cannot be\u{1b}[2J read").hint("look at it");
+    let mut checked = Checked { servers: 3, versions: 12, blobs: 1, findings: Vec::new() };
+    assert_eq!(fsck::render(&checked), "3 servers, 12 versions and 1 large text read: all is well\n");
+    assert!(checked.is_well());
+    let index = Finding { repaired: Some("made anew".into()), ..finding(FindingKind::WrongIndex, "index.json") };
+    checked.findings = vec![index, finding(FindingKind::DamagedVersion, "s/server-a/0000000001.json")];
+    insta::assert_snapshot!(fsck::render(&checked));
+    assert!(!checked.is_well());
+}
+
+#[test]
+fn a_collection_tells_what_went() {
+    let server = |id: &str, deleted, versions: &[u64]| CollectedServer {
+        server_id: id.parse().unwrap(),
+        deleted,
+        versions: versions.iter().copied().map(Version).collect(),
+    };
+    let servers = vec![server("server-a", false, &[1]), server("server-b", true, &[1, 2, 3])];
+    let shown = [
+        gc::render(&Collected { servers, blobs: 2, bytes: 1_250_000 }, false),
+        gc::render(&Collected::default(), true),
+    ];
+    insta::assert_snapshot!(shown.join("=====\n"));
 }
 
 #[test]

@@ -43,6 +43,7 @@ pub enum Event {
 pub struct Found {
     servers: BTreeMap<ServerId, BTreeMap<Version, Option<String>>>,
     by_code: BTreeMap<String, Vec<(ServerId, Version)>>,
+    kept: Option<u64>,
 }
 
 /// How much a history held.
@@ -93,6 +94,12 @@ impl Found {
         self.servers.entry(id.clone()).or_default().insert(version, code);
     }
 
+    /// Old versions may have been collected: all below the newest `kept`, and all below a tombstone.
+    #[must_use]
+    pub fn collected(self, kept: u64) -> Self {
+        Self { kept: Some(kept), ..self }
+    }
+
     /// Whether a version has this code.
     pub fn holds(&self, code: &str) -> bool {
         self.by_code.contains_key(code)
@@ -105,11 +112,12 @@ impl Found {
     /// The first thing that is wrong, in words.
     pub fn judge<'a>(&self, history: impl IntoIterator<Item = &'a Event>) -> Result<Tally, String> {
         for (id, versions) in &self.servers {
-            if !versions.keys().map(|version| version.0).eq(1..=versions.len() as u64) {
+            let first = if self.kept.is_some() { versions.keys().next().map_or(1, |version| version.0) } else { 1 };
+            if !versions.keys().map(|version| version.0).eq(first..first + versions.len() as u64) {
                 return Err(format!("`{id}` has gaps: {:?}", versions.keys()));
             }
         }
-        for (code, places) in self.by_code.iter().filter(|(_, places)| places.len() > 1) {
+        if let Some((code, places)) = self.by_code.iter().find(|(_, places)| places.len() > 1) {
             return Err(format!("{} was stored more than once: {places:?}", short(code)));
         }
         let (mut tally, mut tried, mut known) = (Tally::default(), BTreeSet::new(), BTreeSet::new());
@@ -122,6 +130,9 @@ impl Found {
                     tally.saves += 1;
                     known.insert((id, *version));
                     let place = self.by_code.get(code).and_then(|places| places.first());
+                    if place.is_none() && self.may_be_collected(id, *version) {
+                        continue;
+                    }
                     if place != Some(&(id.clone(), *version)) {
                         let is = place.map_or("nowhere".into(), |(id, version)| format!("version {version} of `{id}`"));
                         return Err(format!(
@@ -139,7 +150,8 @@ impl Found {
                 Event::Deleted { id, version } => {
                     tally.deletes += 1;
                     known.insert((id, *version));
-                    if self.servers.get(id).and_then(|versions| versions.get(version)) != Some(&None) {
+                    let found = self.servers.get(id).and_then(|versions| versions.get(version));
+                    if found != Some(&None) && !self.may_be_collected(id, *version) {
                         return Err(format!("version {version} of `{id}` is no tombstone, as was acknowledged"));
                     }
                 }
@@ -155,6 +167,15 @@ impl Found {
             }
         }
         Ok(tally)
+    }
+}
+
+impl Found {
+    fn may_be_collected(&self, id: &ServerId, version: Version) -> bool {
+        let (Some(kept), Some(versions)) = (self.kept, self.servers.get(id)) else { return false };
+        versions
+            .first_key_value()
+            .is_some_and(|(first, code)| version < *first && (code.is_none() || versions.len() as u64 >= kept))
     }
 }
 
@@ -223,5 +244,12 @@ mod tests {
         let mut gap = Found::default();
         gap.add(&id(), Version(2), None);
         assert!(gap.judge(&[]).unwrap_err().contains("gaps"));
+        assert!(gap.collected(1).judge(&[]).is_ok());
+        let mut kept = Found::default().collected(2);
+        kept.add(&id(), Version(2), Some("b".into()));
+        let history = [tried("a"), saved("a", 1), tried("b")];
+        assert!(kept.judge(&history).unwrap_err().contains("is nowhere"), "one too many was collected");
+        kept.add(&id(), Version(3), None);
+        assert!(kept.judge(&history).is_ok());
     }
 }

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::{Bench, Check, ensure, fails, full, given, id, record};
@@ -231,12 +232,61 @@ pub(super) async fn what_is_no_id_is_refused<P: Exported>(bench: &Bench<P>) -> C
     Ok(())
 }
 
-pub(super) async fn eight_megabytes_survive<P: Exported>(bench: &Bench<P>) -> Check {
+pub(super) async fn records_of_any_size_survive<P: Exported>(bench: &Bench<P>) -> Check {
     let host = bench.open().await?;
-    let code = "0123456789abcde\n".repeat(256 * 1024);
-    let record = SavedServer { files: [("b".to_string(), code.clone())].into(), code, ..record() };
-    host.put(&record, Expected::New).await?;
-    ensure!(given(&host.get(&id(&record), None).await?) == record, "it came back different");
+    let text = |size: usize| "0123456789abcd\u{e9}".repeat(size / 16);
+    for size in [0, 256 * 1024, 256 * 1024 + 16, bench.suite.largest / 2] {
+        let record = SavedServer { files: [("b".to_string(), text(size))].into(), code: text(size), ..record() };
+        host.put(&record, Expected::New).await?;
+        ensure!(given(&host.get(&id(&record), None).await?) == record, "one of twice {size} bytes came back different");
+        let other = bench.open().await?;
+        ensure!(
+            given(&other.get(&id(&record), None).await?) == record,
+            "another host finds one of {size} bytes different"
+        );
+    }
+    Ok(())
+}
+
+pub(super) async fn many_servers_are_listed<P: Exported>(bench: &Bench<P>) -> Check {
+    let (host, mut ids) = (bench.open().await?, BTreeSet::new());
+    for _ in 0..bench.suite.records.div_ceil(50) {
+        let records: Vec<_> = (0..50).map(|_| record()).collect();
+        for put in join_all(records.iter().map(|record| host.put(record, Expected::New))).await {
+            put?;
+        }
+        ids.extend(records.into_iter().map(|record| record.server_id));
+    }
+    let other = bench.open().await?;
+    for limit in [1000, 10_000] {
+        let listed = other.listed(&ids, limit).await?;
+        let shown: BTreeSet<_> = listed.iter().map(|summary| summary.server_id.clone()).collect();
+        ensure!(shown == ids, "pages of {limit} show {} of {} servers", shown.len(), ids.len());
+        ensure!(shown.len() == listed.len(), "pages of {limit} show some servers twice");
+    }
+    Ok(())
+}
+
+pub(super) async fn order_is_by_number_and_not_by_clock<P: Exported>(bench: &Bench<P>) -> Check {
+    let (host, first) = (bench.open().await?, record());
+    for saved_at in ["2099-01-01T00:00:00.000Z", "1970-01-01T00:00:00.000Z", "yesterday"] {
+        host.put(&SavedServer { saved_at: saved_at.into(), ..first.clone() }, Expected::Any).await?;
+    }
+    let found = host.get(&id(&first), None).await?;
+    ensure!((found.version, &*found.saved_at) == (Version(3), "yesterday"), "the newest is {found:?}");
+    Ok(())
+}
+
+pub(super) async fn a_rollback_is_a_new_version<P: Exported>(bench: &Bench<P>) -> Check {
+    let (host, first) = (bench.open().await?, record());
+    host.put(&first, Expected::New).await?;
+    host.put(&SavedServer { code: "a mistake".into(), ..first.clone() }, Expected::Any).await?;
+    let old = host.get(&id(&first), Some(Version(1))).await?;
+    let version = host.put(&old, Expected::At(Version(2))).await?;
+    ensure!(version == Version(3), "it is version {version}");
+    let other = bench.open().await?;
+    ensure!(given(&other.get(&id(&first), None).await?) == first, "what was rolled back to is not what it was");
+    ensure!(other.get(&id(&first), Some(Version(2))).await?.code == "a mistake", "the version between is another");
     Ok(())
 }
 
