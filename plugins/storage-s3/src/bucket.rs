@@ -141,6 +141,14 @@ impl Bucket {
     /// Creates an object on a store that overwrites. Whoever finds another's beside its own withdraws, so that at most
     /// one of two goes on; both may have to.
     async fn create_alone(&self, key: &str, body: &[u8]) -> Result<Created> {
+        if !single::has_many(key) {
+            let found = self.everything(key).await?;
+            if found.iter().any(|object| object.key == key) {
+                return Ok(Created::Exists);
+            }
+            self.overwrite(key, body).await?;
+            return Ok(Created::New);
+        }
         if !self.everything(&single::stem(key)).await?.is_empty() {
             return Ok(Created::Exists);
         }

@@ -23,6 +23,9 @@ pub use self::{
     secret::Secret,
 };
 
+/// From how many bytes on a text is an object of its own, which versions share.
+const LARGE: usize = 256 * 1024;
+
 /// The storage `s3`.
 pub struct S3Storage {
     /// None where nothing is configured.
@@ -35,7 +38,7 @@ impl Plugin for S3Storage {
     async fn init(config: Config, home: Home) -> Result<Self> {
         let library = config.settings()?.map(|settings| {
             let bucket = Bucket::new(settings, home.data_dir.join("s3"));
-            ObjectLibrary::new(bucket).with_index(index_key())
+            ObjectLibrary::new(bucket).with_index(index_key()).with_blobs(LARGE)
         });
         Ok(Self { library })
     }
@@ -69,6 +72,14 @@ impl Storage for S3Storage {
 
     async fn delete(&self, cx: &Cx, id: &ServerId, expected: Expected) -> Result<Version> {
         wanted(cx, self.library()?.delete(cx, id, expected)).await
+    }
+
+    async fn check(&self, cx: &Cx, repair: bool) -> Result<Checked> {
+        wanted(cx, self.library()?.check(cx, repair, &[bucket::INDEX, probe::PLACE])).await
+    }
+
+    async fn collect(&self, cx: &Cx, retention: &Retention) -> Result<Collected> {
+        wanted(cx, self.library()?.collect(cx, retention)).await
     }
 }
 

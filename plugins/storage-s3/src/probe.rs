@@ -28,7 +28,7 @@ const GOOD: Duration = Duration::from_secs(7 * 24 * 3600);
 const BAD: Duration = Duration::from_secs(60);
 
 /// What the keys of all probes begin with.
-const PLACE: &str = "probe/";
+pub(crate) const PLACE: &str = "probe/";
 
 /// Changes with what is checked.
 const EDITION: u32 = 1;

@@ -25,14 +25,14 @@ pub(crate) fn stem(key: &str) -> String {
 pub(crate) fn shared(key: &str) -> Cow<'_, str> {
     let parts = key.strip_suffix(SUFFIX).and_then(|stem| stem.rsplit_once('.'));
     match parts {
-        Some((stem, tag)) if tag.len() == TAG && tag.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+        Some((stem, tag)) if has_many(key) && tag.len() == TAG && tag.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
             format!("{stem}{SUFFIX}").into()
         }
         _ => key.into(),
     }
 }
 
-/// Whether several objects may stand for this key.
+/// Whether several objects may stand for this key; all others hold the same whoever writes them.
 pub(crate) fn has_many(key: &str) -> bool {
     key.starts_with("s/") && key.ends_with(SUFFIX)
 }

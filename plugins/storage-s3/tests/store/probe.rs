@@ -71,6 +71,12 @@ async fn a_store_that_ignores_conditions_is_refused_by_name() {
         assert_eq!(host.put("server-a", code, Expected::Any).await.unwrap().0, version);
     }
     assert_eq!((host.code("server-a").await.unwrap(), host.versions("server-a").await), ("c".into(), vec![1, 2, 3]));
+    let large = "x".repeat(600 * 1024);
+    for version in 1..=2 {
+        assert_eq!(host.put("server-large", &large, Expected::Any).await.unwrap().0, version);
+    }
+    assert_eq!(host.code("server-large").await.unwrap(), large);
+    assert_eq!(host.list().await.unwrap(), ["server-a", "server-large"]);
 }
 
 #[tokio::test]
