@@ -35,11 +35,13 @@ pub struct Proxy {
     state: Arc<Mutex<State>>,
 }
 
+type Weather = Box<dyn FnMut(&str) -> Option<Fault> + Send>;
+
 #[derive(Default)]
 struct State {
     rules: VecDeque<(&'static str, String, Fault)>,
     /// Chooses a fault for each request that no rule is for.
-    weather: Option<Box<dyn FnMut(&str) -> Option<Fault> + Send>>,
+    weather: Option<Weather>,
     log: Vec<String>,
 }
 

@@ -28,8 +28,8 @@ async fn save_here() {
     }
     let host = Host::open(&config).await;
     match host.put("server-a", "a", Expected::Any).await {
-        Ok(version) => println!("saved as {version}"),
-        Err(error) => println!("failed: {error}; {}", error.hint.as_deref().unwrap()),
+        Ok(version) => eprintln!("saved as {version}"),
+        Err(error) => eprintln!("failed: {error}; {}", error.hint.as_deref().unwrap()),
     }
 }
 
