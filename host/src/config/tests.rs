@@ -47,7 +47,8 @@ fn checked(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError
     let folder = tempfile::tempdir().unwrap();
     let config = load_into(&folder, text, variables)?;
     let (json, python) = (registration("json", &["storage"]), registration("python", &["runtime"]));
-    config.check(&[&json, &python])?;
+    let s3 = registration("s3", &["storage"]);
+    config.check(&[&json, &python, &s3])?;
     Ok(config)
 }
 
