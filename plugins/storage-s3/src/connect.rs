@@ -28,6 +28,8 @@ pub(crate) fn connect(settings: &Settings) -> Result<AmazonS3> {
         .with_conditional_put(S3ConditionalPut::ETagMatch)
         // not every store compares the body with the hash that is signed
         .with_checksum_algorithm(Checksum::SHA256)
+        // several stores have no `DeleteObjects`
+        .with_disable_bulk_delete(true)
         .with_credentials(credentials)
         .with_retry(retries(settings.deadline))
         .with_allow_http(true)

@@ -31,8 +31,10 @@ fn acknowledged_saves_outlive_their_writers_and_their_requests() {
     let mut config = store.config();
     config["endpoint"] = proxy.endpoint().into();
     config["timeout_s"] = json!(3);
-    let mut torture =
-        Torture::new("acknowledged_saves_outlive_their_writers_and_their_requests").config(config).saves(60);
+    let mut torture = Torture::new("acknowledged_saves_outlive_their_writers_and_their_requests")
+        .config(config)
+        .saves(60)
+        .largest(400_000);
     let (mut dice, faults) = (torture.dice(), Arc::new(AtomicUsize::new(0)));
     let count = faults.clone();
     proxy.weather(move |method| {

@@ -10,6 +10,7 @@ mod canned;
 mod credentials;
 mod errors;
 mod faults;
+mod flawed;
 mod host;
 mod probe;
 mod requests;
