@@ -4,7 +4,11 @@
 
 use std::time::Duration;
 
-use perennial_sdk::{Finding, FindingKind, prelude::*, testkit::MemoryObjects};
+use perennial_sdk::{
+    Finding, FindingKind,
+    prelude::*,
+    testkit::{Fault, Faults, FaultyObjects, MemoryObjects},
+};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const INDEX: &str = "index.json";
@@ -150,6 +154,21 @@ async fn old_versions_go_by_number_and_by_age() {
     assert_eq!(error.code, ErrorCode::NotFound, "{error}");
     assert_eq!(bench.save("server-a", "x").await, Version(5));
     assert!(bench.collect(&by(Some(1), None)).await.servers.is_empty(), "what was replaced today is never collected");
+}
+
+#[tokio::test]
+async fn what_is_full_can_be_collected() {
+    let bench = Bench::new();
+    bench.save("server-a", "1").await;
+    bench.save("server-a", "2").await;
+    bench.medium.age(DAY * 2);
+    bench.save("server-b", "x").await;
+    let faults = Faults::default();
+    let library = ObjectLibrary::new(FaultyObjects::new(bench.medium.clone(), faults.clone()));
+    let retention = Retention { versions: Some(1), ..Retention::default() };
+    faults.plan([Fault::Before]);
+    library.collect(&bench.cx, &retention).await.unwrap();
+    assert_eq!(bench.versions("server-a").await, [2]);
 }
 
 #[tokio::test]

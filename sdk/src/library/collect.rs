@@ -187,15 +187,23 @@ impl<O: Objects> ObjectLibrary<O> {
         Ok(())
     }
 
-    /// What the medium's clock says.
+    /// What the medium's clock says, or said last where nothing can be written: a full disk must be one that can be
+    /// collected.
     async fn now(&self, run: &str) -> Result<SystemTime> {
         let key = key::mark("clock", run);
-        self.objects.create(&key, b"").await?;
-        let listed = self.objects.list(&key, None, 1).await?;
-        self.objects.remove(&key).await?;
-        listed.into_iter().find_map(|meta| meta.modified).ok_or_else(|| {
-            Error::unsupported("this storage does not tell how old things are, so that nothing is removed from it")
-        })
+        let written = self.objects.create(&key, b"").await;
+        let mut now = None;
+        self.walk_all(if written.is_ok() { &key } else { key::ROOT }, |meta| now = now.max(meta.modified)).await?;
+        if written.is_ok() {
+            self.objects.remove(&key).await?;
+        }
+        match (now, written) {
+            (Some(now), _) => Ok(now),
+            (None, Err(error)) => Err(error),
+            (None, Ok(_)) => Err(Error::unsupported(
+                "this storage does not tell how old things are, so that nothing is removed from it",
+            )),
+        }
     }
 }
 

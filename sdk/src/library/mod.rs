@@ -3,7 +3,8 @@
 //! `s/<id>/<seq:010>.json` is created exclusively, which is the compare-and-swap, and never changed; the highest number
 //! is the current version, a delete is one more version without a record. Order is by number, never by clock.
 //!
-//! `blob/<sha256>` holds large texts that several versions may share, `gc/` what collectors are about to remove.
+//! A version is `{sha256, putId, record}`, with `blobs` where large texts of the record are apart in `blob/<sha256>`, which
+//! versions may share. `gc/` names what collectors are about to remove.
 
 mod blobs;
 mod check;
