@@ -26,6 +26,7 @@ mod cases {
     mod python;
     mod registries;
     mod rust;
+    mod s3;
     mod twenty;
     mod upkeep;
     mod versions;

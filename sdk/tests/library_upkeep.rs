@@ -172,6 +172,19 @@ async fn what_is_full_can_be_collected() {
 }
 
 #[tokio::test]
+async fn a_store_that_is_away_damages_nothing() {
+    let bench = Bench::new();
+    bench.save("server-a", "1").await;
+    let faults = Faults::default();
+    let library = ObjectLibrary::new(FaultyObjects::new(bench.medium.clone(), faults.clone()));
+    faults.plan([Fault::None, Fault::Before]);
+    let error = library.list(&bench.cx, &Page::default()).await.unwrap_err();
+    assert!(error.retryable, "{error}");
+    let listing = library.list(&bench.cx, &Page::default()).await.unwrap();
+    assert_eq!((listing.items.len(), &listing.items[0].damage), (1, &None));
+}
+
+#[tokio::test]
 async fn a_deleted_server_can_be_had_back_for_a_while() {
     let bench = Bench::new();
     bench.save("server-a", "large text 1").await;

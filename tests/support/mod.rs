@@ -8,6 +8,7 @@ mod network;
 mod processes;
 mod registry;
 mod reply;
+pub mod s3;
 
 pub use fixtures::{echo_server, misbehaving_server, requests_server, serve_file, with_mark};
 pub use home::TestHome;

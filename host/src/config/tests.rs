@@ -47,7 +47,8 @@ fn checked(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError
     let folder = tempfile::tempdir().unwrap();
     let config = load_into(&folder, text, variables)?;
     let (json, python) = (registration("json", &["storage"]), registration("python", &["runtime"]));
-    config.check(&[&json, &python])?;
+    let s3 = registration("s3", &["storage"]);
+    config.check(&[&json, &python, &s3])?;
     Ok(config)
 }
 
@@ -58,21 +59,25 @@ fn the_example_is_the_defaults() {
     assert_eq!(example, Config::default());
 }
 
+/// What the example takes from the environment.
+const VARIABLES: &[(&str, &str)] =
+    &[("PROXY_PASSWORD", "pass"), ("STORAGE_KEY_ID", "key"), ("STORAGE_SECRET", "s3cr3t")];
+
 #[test]
 fn the_examples_comments_are_valid_too() {
     let uncommented: Vec<_> = EXAMPLE
         .lines()
         .map(|line| line.strip_prefix('#').filter(|rest| !rest.is_empty() && !rest.starts_with(' ')).unwrap_or(line))
         .collect();
-    let config = checked(&uncommented.join("\n"), &[("PROXY_PASSWORD", "pass")]).unwrap();
+    let config = checked(&uncommented.join("\n"), VARIABLES).unwrap();
+    assert_eq!(config.plugins.len(), 2);
+    assert_eq!(config.plugin_config("s3")["access_key_id"], "key");
     assert_eq!(config.registries.proxy.unwrap().as_str(), "http://user:pass@proxy.example.com:3128");
-    assert_eq!(config.plugins.len(), 1);
 }
 
 #[test]
 fn the_example_names_every_key_that_comes_later() {
-    let config =
-        load_text(&EXAMPLE.replace("\n#", "\n").replace("\n ", "\n# "), &[("PROXY_PASSWORD", "pass")]).unwrap();
+    let config = load_text(&EXAMPLE.replace("\n#", "\n").replace("\n ", "\n# "), VARIABLES).unwrap();
     let marked = EXAMPLE.lines().filter(|line| line.ends_with("LATER")).count();
     assert_eq!(config.unenforced().len(), marked);
 }

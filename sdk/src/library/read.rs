@@ -193,6 +193,8 @@ impl<O: Objects> ObjectLibrary<O> {
             let state = match read {
                 Ok(bytes) => self.examine(&id, version, &bytes),
                 Err(error) if error.code == ErrorCode::NotFound => continue,
+                // A store that is away says nothing about its objects, and would be believed until they change.
+                Err(error) if error.retryable => return Err(error),
                 // One object that the medium cannot give must not hide the others.
                 Err(error) => HeadState::Damaged(error.to_string().into()),
             };
