@@ -20,7 +20,8 @@ pub trait Storage: Plugin {
     /// Where the records are, for people: a path or a URL without credentials.
     fn location(&self) -> String;
 
-    /// The newest version of every server that is not deleted, ordered by id.
+    /// The newest version of every server that is not deleted, ordered by id; a [`fresh`](Page::fresh) listing shows what
+    /// any host has saved before.
     fn list(&self, cx: &Cx, page: &Page) -> impl Future<Output = Result<Listing>> + Send;
 
     /// One server by its id or an alias; the newest version when none is named. A deleted server is `not_found`, but
@@ -220,6 +221,9 @@ pub struct Page {
     pub cursor: Option<String>,
     /// At most this many items.
     pub limit: usize,
+    /// Looks at the medium in any case: a storage that asks it only now and then may lack what others saved just now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fresh: bool,
 }
 
 /// A part of a listing.
@@ -230,6 +234,9 @@ pub struct Listing {
     /// Where the next page starts; none after the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// Whether it was answered from memory; a [`fresh`](Page::fresh) one may hold more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub remembered: bool,
 }
 
 /// What a storage can do.
@@ -381,7 +388,7 @@ fn cut(name: &str) -> String {
 
 impl Default for Page {
     fn default() -> Self {
-        Self { cursor: None, limit: 1000 }
+        Self { cursor: None, limit: 1000, fresh: false }
     }
 }
 

@@ -185,6 +185,29 @@ async fn a_store_that_is_away_damages_nothing() {
 }
 
 #[tokio::test]
+async fn a_listing_is_remembered_for_as_long_as_was_asked() {
+    let bench = Bench::new();
+    let library = ObjectLibrary::new(bench.medium.clone()).with_refresh_interval(DAY);
+    let ids = async |page: Page| {
+        let listing = library.list(&bench.cx, &page).await.unwrap();
+        (listing.items.into_iter().map(|summary| summary.server_id).collect::<Vec<_>>(), listing.remembered)
+    };
+    assert_eq!(ids(Page::default()).await, (vec![], false));
+    bench.save("server-a", "another host's").await;
+    assert_eq!(ids(Page::default()).await, (vec![], true));
+    assert!(
+        library.get(&bench.cx, &server("server-a"), None).await.is_ok(),
+        "what is asked for by its id is looked for"
+    );
+    let own = SavedServer { server_id: "server-b".into(), ..SavedServer::default() };
+    library.put(&bench.cx, &own, Expected::New, &PutId::random()).await.unwrap();
+    let (found, remembered) = ids(Page::default()).await;
+    assert!(found.contains(&"server-b".to_owned()) && remembered, "{found:?}");
+    let all = vec!["server-a".to_owned(), "server-b".to_owned()];
+    assert_eq!(ids(Page { fresh: true, ..Page::default() }).await, (all, false));
+}
+
+#[tokio::test]
 async fn a_deleted_server_can_be_had_back_for_a_while() {
     let bench = Bench::new();
     bench.save("server-a", "large text 1").await;

@@ -154,9 +154,14 @@ impl Library {
     /// # Errors
     /// Those of the storage.
     pub async fn named(&self, cx: &Cx, name: &str) -> Result<Vec<Summary>> {
-        let mut all = self.list(cx).await?;
-        all.retain(|summary| summary.name == name);
-        Ok(all)
+        let (mut found, remembered) = every(&*self.storage, cx, Page::default()).await?;
+        found.retain(|summary| summary.name == name);
+        if found.is_empty() && remembered {
+            // somebody else may just have saved it
+            (found, _) = every(&*self.storage, cx, Page { fresh: true, ..Page::default() }).await?;
+            found.retain(|summary| summary.name == name);
+        }
+        Ok(found)
     }
 
     /// A version of a saved server; the newest when none is named.
@@ -339,7 +344,7 @@ impl Shelf {
 /// # Errors
 /// Those of the storage.
 pub async fn listed(storage: &dyn DynStorage, cx: &Cx) -> Result<Vec<Summary>> {
-    every(storage, cx, false).await
+    Ok(every(storage, cx, Page::default()).await?.0)
 }
 
 /// Every deleted server of a storage as it was, ordered by id.
@@ -347,19 +352,27 @@ pub async fn listed(storage: &dyn DynStorage, cx: &Cx) -> Result<Vec<Summary>> {
 /// # Errors
 /// Those of the storage; `unsupported` when it cannot tell.
 pub async fn deleted(storage: &dyn DynStorage, cx: &Cx) -> Result<Vec<Summary>> {
-    every(storage, cx, true).await
-}
-
-async fn every(storage: &dyn DynStorage, cx: &Cx, deleted: bool) -> Result<Vec<Summary>> {
-    let mut all = Vec::new();
-    let mut page = Page::default();
+    let (mut all, mut page) = (Vec::new(), Page::default());
     loop {
-        let read = if deleted { storage.deleted(cx, &page) } else { storage.list(cx, &page) };
-        let mut listing = read.await?;
+        let mut listing = storage.deleted(cx, &page).await?;
         all.append(&mut listing.items);
         match listing.next {
             Some(next) => page.cursor = Some(next),
             None => return Ok(all),
+        }
+    }
+}
+
+/// Every saved server, and whether that was answered from memory.
+async fn every(storage: &dyn DynStorage, cx: &Cx, mut page: Page) -> Result<(Vec<Summary>, bool)> {
+    let (mut all, mut remembered) = (Vec::new(), false);
+    loop {
+        let mut listing = storage.list(cx, &page).await?;
+        all.append(&mut listing.items);
+        remembered |= listing.remembered;
+        match listing.next {
+            Some(next) => page.cursor = Some(next),
+            None => return Ok((all, remembered)),
         }
     }
 }

@@ -83,7 +83,7 @@ async fn the_file_shows_what_is_there(folder: &Path) {
     let (storage, cx) = (opened.storage.clone().unwrap(), Cx::detached());
     let last = SavedServer { server_id: "server-last".into(), ..SavedServer::default() };
     storage.put(&cx, &last, Expected::Any, &PutId::random()).await.unwrap();
-    let listing = storage.list(&cx, &Page { cursor: None, limit: 1_000_000 }).await.unwrap();
+    let listing = storage.list(&cx, &Page { limit: 1_000_000, ..Page::default() }).await.unwrap();
     opened.shutdown().await;
     let view: Value = serde_json::from_slice(&fs::read(data_dir.join("saved_servers.json")).unwrap()).unwrap();
     let shown: BTreeSet<_> = view.as_object().unwrap().keys().cloned().collect();

@@ -11,6 +11,7 @@ const ATTEMPT_S: f64 = 10.0;
 
 /// How long an operation may take with all its repetitions, by default: callers give up on silence after a minute.
 const DEADLINE_S: f64 = 20.0;
+const REFRESH_S: f64 = 5.0;
 
 /// The plugin's part of the configuration.
 #[derive(Debug, Default, Deserialize)]
@@ -42,6 +43,8 @@ pub struct Config {
     pub timeout_s: Option<f64>,
     /// Seconds that an operation may take with all its repetitions; large bodies get more.
     pub deadline_s: Option<f64>,
+    /// For how many seconds a listing is answered from memory before the store is asked again; 0 asks every time.
+    pub refresh_s: Option<f64>,
     /// Lets an endpoint be `http://…` that is not on this machine. Anybody on the way can read what is saved.
     pub allow_http: bool,
     /// Whether the store's conditional writes are relied upon.
@@ -86,6 +89,7 @@ pub struct Settings {
     pub(crate) proxy: Option<Secret>,
     pub(crate) timeout: Duration,
     pub(crate) deadline: Duration,
+    pub(crate) refresh: Duration,
     pub(crate) conditional_writes: ConditionalWrites,
 }
 
@@ -132,6 +136,10 @@ impl Config {
             authorities: self.authorities()?,
             timeout: seconds("timeout_s", self.timeout_s.unwrap_or(ATTEMPT_S))?,
             deadline: seconds("deadline_s", self.deadline_s.unwrap_or(DEADLINE_S))?,
+            refresh: match self.refresh_s {
+                Some(0.0) => Duration::ZERO,
+                refresh => seconds("refresh_s", refresh.unwrap_or(REFRESH_S))?,
+            },
             region: self.region,
             profile: self.profile,
             proxy: self.proxy,
@@ -141,10 +149,11 @@ impl Config {
 
     fn is_empty(&self) -> bool {
         let Self { bucket, prefix, endpoint, region, addressing, access_key_id, secret_access_key, .. } = self;
-        let Self { session_token, profile, ca_file, proxy, timeout_s, deadline_s, allow_http, .. } = self;
+        let Self { session_token, profile, ca_file, proxy, timeout_s, deadline_s, refresh_s, allow_http, .. } = self;
         let texts = [bucket, endpoint, region, profile].into_iter().all(Option::is_none) && prefix.is_empty();
         let secrets = [access_key_id, secret_access_key, session_token, proxy].into_iter().all(Option::is_none);
-        let others = addressing.is_none() && ca_file.is_none() && timeout_s.is_none() && deadline_s.is_none();
+        let times = [timeout_s, deadline_s, refresh_s].into_iter().all(Option::is_none);
+        let others = addressing.is_none() && ca_file.is_none() && times;
         texts && secrets && others && !allow_http && self.conditional_writes == ConditionalWrites::Required
     }
 

@@ -37,8 +37,9 @@ impl Plugin for S3Storage {
 
     async fn init(config: Config, home: Home) -> Result<Self> {
         let library = config.settings()?.map(|settings| {
+            let refresh = settings.refresh;
             let bucket = Bucket::new(settings, home.data_dir.join("s3"));
-            ObjectLibrary::new(bucket).with_index(index_key()).with_blobs(LARGE)
+            ObjectLibrary::new(bucket).with_index(index_key()).with_blobs(LARGE).with_refresh_interval(refresh)
         });
         Ok(Self { library })
     }

@@ -17,7 +17,7 @@ impl<O: Objects> ObjectLibrary<O> {
         let next = gone.last().filter(|_| more).map(|last| last.id.to_string());
         let read = stream::iter(gone).map(async |one| self.before_its_end(cx, &one.id).await).buffered(READS);
         let items: Vec<Option<Summary>> = read.try_collect().await?;
-        Ok(Listing { items: items.into_iter().flatten().collect(), next })
+        Ok(Listing { items: items.into_iter().flatten().collect(), next, remembered: false })
     }
 
     async fn before_its_end(&self, cx: &Cx, id: &ServerId) -> Result<Option<Summary>> {

@@ -2,7 +2,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     ops::Bound,
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, Instant, SystemTime},
 };
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,8 @@ pub(super) struct Index {
     /// Counts what was noted, so that a listing that started before a save cannot hide it.
     clock: u64,
     pub(super) complete: bool,
+    /// When the last listing of the whole medium began.
+    listed: Option<Instant>,
 }
 
 /// A server's newest version.
@@ -51,6 +53,11 @@ pub(super) struct Kept(Vec<(ServerId, Version, Stamp, Option<Arc<Summary>>)>);
 impl Index {
     pub(super) fn clock(&self) -> u64 {
         self.clock
+    }
+
+    /// Whether the medium was listed so recently.
+    pub(super) fn is_younger_than(&self, interval: Duration) -> bool {
+        self.listed.is_some_and(|listed| listed.elapsed() < interval)
     }
 
     /// Whether the object behind `meta` was already read.
@@ -92,9 +99,9 @@ impl Index {
     }
 
     /// Forgets what is not in `listed`, except what was noted since the listing began at `clock`.
-    pub(super) fn retain(&mut self, listed: &BTreeMap<ServerId, (Version, ObjectMeta)>, clock: u64) {
+    pub(super) fn retain(&mut self, listed: &BTreeMap<ServerId, (Version, ObjectMeta)>, clock: u64, began: Instant) {
         self.heads.retain(|id, head| head.noted > clock || listed.contains_key(id));
-        self.complete = true;
+        (self.complete, self.listed) = (true, Some(began));
     }
 
     pub(super) fn note_put(&mut self, id: &ServerId, version: Version, put_id: String) {
@@ -122,7 +129,7 @@ impl Index {
         let mut rest = self.heads.range::<str, _>((after, Bound::Unbounded)).filter_map(|(id, head)| head.summary(id));
         let items: Vec<_> = rest.by_ref().take(page.limit.max(1)).collect();
         let next = rest.next().and(items.last()).map(|last| last.server_id.clone());
-        Listing { items, next }
+        Listing { items, next, remembered: false }
     }
 
     pub(super) fn keep(&self) -> Kept {

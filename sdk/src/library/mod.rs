@@ -18,7 +18,7 @@ mod write;
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use serde_json::value::RawValue;
@@ -37,6 +37,7 @@ pub struct ObjectLibrary<O: Objects> {
     refreshing: tokio::sync::Mutex<()>,
     index_key: Option<String>,
     threshold: usize,
+    refresh_interval: Duration,
 }
 
 /// The newest version of a server, as [`ObjectLibrary::newest`] lists it.
@@ -67,7 +68,7 @@ impl<O: Objects> ObjectLibrary<O> {
     /// A library on `objects`; nothing is read yet.
     pub fn new(objects: O) -> Self {
         let (index, refreshing) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { objects, index, refreshing, index_key: None, threshold: usize::MAX }
+        Self { objects, index, refreshing, index_key: None, threshold: usize::MAX, refresh_interval: Duration::ZERO }
     }
 
     /// Keeps the index in the cache object `key`, so that the first listing of a new process need not read every
@@ -83,6 +84,14 @@ impl<O: Objects> ObjectLibrary<O> {
     #[must_use]
     pub fn with_blobs(mut self, threshold: usize) -> Self {
         self.threshold = threshold;
+        self
+    }
+
+    /// Answers listings from memory until the medium was last listed so long ago. What is saved and deleted here shows at
+    /// once, what others save after that time, unless a [fresh](Page::fresh) listing is asked for.
+    #[must_use]
+    pub fn with_refresh_interval(mut self, interval: Duration) -> Self {
+        self.refresh_interval = interval;
         self
     }
 

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use futures_util::{StreamExt, stream};
 
@@ -19,13 +19,16 @@ const WORTH_KEEPING: usize = 100;
 type Listed = BTreeMap<ServerId, (Version, ObjectMeta)>;
 
 impl<O: Objects> ObjectLibrary<O> {
-    /// See [`Storage::list`](crate::Storage::list). The first page looks at the medium, the others at what that saw.
+    /// See [`Storage::list`](crate::Storage::list). The first page looks at the medium, but for
+    /// [what may be remembered](Self::with_refresh_interval); the others look at what that saw.
     pub async fn list(&self, cx: &Cx, page: &Page) -> Result<Listing> {
         wanted(cx)?;
-        if page.cursor.is_none() || !self.index().complete {
+        let first = page.cursor.is_none();
+        let remembered = first && !page.fresh && self.index().is_younger_than(self.refresh_interval);
+        if first && !remembered || !self.index().complete {
             self.refresh().await?;
         }
-        Ok(self.index().page(page))
+        Ok(Listing { remembered, ..self.index().page(page) })
     }
 
     /// See [`Storage::get`](crate::Storage::get).
@@ -171,7 +174,7 @@ impl<O: Objects> ObjectLibrary<O> {
         if !self.index().complete {
             self.recall().await;
         }
-        let clock = self.index().clock();
+        let (clock, began) = (self.index().clock(), Instant::now());
         let mut listed = Listed::new();
         self.walk(key::ROOT, |id, version, meta| {
             listed.insert(id, (version, meta));
@@ -202,7 +205,7 @@ impl<O: Objects> ObjectLibrary<O> {
                 self.index().note_listed(&id, version, state, meta, clock);
             }
         }
-        self.index().retain(&listed, clock);
+        self.index().retain(&listed, clock, began);
         if count > WORTH_KEEPING {
             self.keep().await;
         }

@@ -66,7 +66,7 @@ impl Found {
     /// Those of the storage.
     pub async fn read(storage: &dyn DynStorage, ids: impl IntoIterator<Item = ServerId>) -> Result<Self> {
         let (cx, mut found) = (Cx::detached(), Self::default());
-        let listing = storage.list(&cx, &Page { cursor: None, limit: 1_000_000 }).await?;
+        let listing = storage.list(&cx, &Page { limit: 1_000_000, ..Page::default() }).await?;
         if let Some(damaged) = listing.items.iter().find(|summary| summary.damage.is_some()) {
             return Err(Error::internal(format!("the list shows a damaged server: {damaged:?}")));
         }

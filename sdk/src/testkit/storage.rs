@@ -158,7 +158,7 @@ impl Host {
 
     /// Everything, page by page.
     async fn list(&self, limit: usize) -> Result<Vec<Summary>, String> {
-        let mut page = Page { cursor: None, limit };
+        let mut page = Page { limit, fresh: true, ..Page::default() };
         let mut all = Vec::new();
         loop {
             let listing = self.storage.list(&self.cx, &page).await.map_err(|e| format!("the list failed: {e}"))?;

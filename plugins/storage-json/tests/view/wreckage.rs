@@ -26,7 +26,7 @@ async fn what_cannot_be_understood_is_carried_byte_for_byte() {
     let well: Vec<_> = listed.iter().filter(|summary| summary.damage.is_none()).map(|s| s.server_id.as_str()).collect();
     assert_eq!(well, ["server-good"]);
     let mut paged = Vec::new();
-    let mut page = Page { cursor: None, limit: 2 };
+    let mut page = Page { limit: 2, ..Page::default() };
     loop {
         let listing = host.storage.list(&host.cx, &page).await.unwrap();
         assert!(listing.items.len() <= 2);

@@ -39,7 +39,7 @@ impl Host {
     }
 
     pub async fn list(&self) -> Result<Vec<String>> {
-        let page = Page { cursor: None, limit: 100_000 };
+        let page = Page { limit: 100_000, ..Page::default() };
         let listing = self.storage.list(&Cx::detached(), &page).await?;
         assert!(listing.items.iter().all(|item| item.damage.is_none()), "{:?}", listing.items);
         Ok(listing.items.into_iter().map(|item| item.server_id).collect())

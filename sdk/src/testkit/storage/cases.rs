@@ -130,7 +130,7 @@ pub(super) async fn the_deleted_are_listed_as_they_were<P: Exported>(bench: &Ben
     for record in &records[..2] {
         host.storage.delete(&host.cx, &id(record), Expected::Any).await.map_err(|e| e.to_string())?;
     }
-    let (mut page, mut shown) = (Page { cursor: None, limit: 1 }, Vec::new());
+    let (mut page, mut shown) = (Page { limit: 1, ..Page::default() }, Vec::new());
     loop {
         let listing = match host.storage.deleted(&host.cx, &page).await {
             Err(error) if error.code == ErrorCode::Unsupported => return Ok(()),
