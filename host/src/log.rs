@@ -2,13 +2,15 @@
 
 use std::{fmt, io::IsTerminal, str::FromStr};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt};
 
 /// Levels to log from: one for all (`warn`), or some for parts of the program (`warn,perennial::supervisor=debug`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(with = "String")]
 pub struct Levels(String);
 
 impl Levels {

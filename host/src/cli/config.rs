@@ -18,6 +18,8 @@ pub(super) enum Command {
     ///
     /// `${env:…}` and `${file:…}` are shown as they are written.
     Show(Show),
+    /// Print the JSON Schema of the file, for editors that complete and explain keys
+    Schema,
     /// Show the file that is read and the folders that are used
     Path(Path),
 }
@@ -51,6 +53,7 @@ impl Command {
         let text = match self {
             Self::Check(check) => check.text(common)?,
             Self::Show(show) => show.text(common)?,
+            Self::Schema => output::json(&crate::config::schema())?,
             Self::Path(path) => path.text(common)?,
         };
         output::print(&text)?;

@@ -13,6 +13,7 @@ mod overrides;
 mod plugins;
 mod policy;
 mod registries;
+mod schema;
 mod source;
 mod unenforced;
 mod variables;
@@ -25,6 +26,7 @@ use std::{
 };
 
 use perennial_sdk::{Registration, Retention};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use cache::Cache;
@@ -37,6 +39,7 @@ pub use numbers::{Cores, Gigabytes, Seconds, Whole};
 pub use plugins::{PerPlatform, PluginName, PluginSettings, Sha256, Trust};
 pub use policy::{NetworkCeiling, Policy, Sandbox};
 pub use registries::{Address, CrateIndex, Registries};
+pub use schema::schema;
 pub use unenforced::Unenforced;
 pub use variables::Variables;
 
@@ -49,10 +52,11 @@ pub const EXAMPLE: &str = include_str!("../../../perennial.example.toml");
 pub const SCHEMA_VERSION: u64 = 1;
 
 /// Everything that an operator can set.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The version of the file's format.
+    #[schemars(range(min = 1, max = 1))]
     pub schema_version: u64,
     /// Where saved servers go.
     pub storage: StorageChoice,
@@ -76,7 +80,7 @@ pub struct Config {
 }
 
 /// `[storage]`: where saved servers go.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StorageChoice {
     /// The storage plugin.
@@ -93,7 +97,7 @@ pub struct StorageChoice {
 }
 
 /// `[log]`: what is written to standard error.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Logging {
     /// From which level on.

@@ -11,12 +11,13 @@ use super::{
 };
 
 /// A plugin's id: lowercase letters, digits and `-`, at most 64.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(with = "String", extend("pattern" = "^[a-z0-9-]{1,64}$"))]
 pub struct PluginName(String);
 
 /// `[plugins.NAME]`: where a plugin comes from, and its own settings.
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PluginSettings {
     /// A native plugin's file, relative to the configuration.
@@ -33,11 +34,12 @@ pub struct PluginSettings {
     pub trust: Option<Trust>,
     /// The plugin's own table. It may hold secrets: `Debug` keeps silent about it.
     #[serde(skip_serializing_if = "toml::Table::is_empty")]
+    #[schemars(with = "BTreeMap<String, Value>")]
     pub config: toml::Table,
 }
 
 /// One for all platforms, or one for each, such as `{ linux-x86_64 = …, macos-aarch64 = … }`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(untagged, expecting = "neither a value that fits nor a table of such values by platform")]
 pub enum PerPlatform<T> {
     /// The same everywhere.
@@ -47,12 +49,13 @@ pub enum PerPlatform<T> {
 }
 
 /// A SHA-256 in hex.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(with = "String", extend("pattern" = "^[0-9A-Fa-f]{64}$"))]
 pub struct Sha256(String);
 
 /// What stands in for a hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trust {
     /// Any file will do: for development.
