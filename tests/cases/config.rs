@@ -73,6 +73,52 @@ fn a_variable_goes_before_the_file() {
     assert!(error.contains('1'), "{error}");
 }
 
+#[test]
+fn every_setting_tells_where_it_comes_from_and_no_secret() {
+    let toml = "\
+[limits]
+pids = 7
+cpu = 2
+[registries]
+npm = \"https://me:s3cr3t-one@npm.example.com/\"
+[plugins.s3.config]
+bucket = \"team\"
+access_key_id = \"${env:PERENNIAL_TEST_UNSET}\"
+secret_access_key = \"s3cr3t-two\"
+session_token = \"${file:missing}\"
+";
+    let home = TestHome::new()
+        .config(toml)
+        .env("PERENNIAL_LIMITS_CPU", "3")
+        .env("PERENNIAL_REGISTRIES_PROXY", "http://me:s3cr3t-three@proxy.example.com");
+    let output = home.run(&["config", "show", "--origin", "-v"]);
+    let shown = String::from_utf8(output.stdout.clone()).unwrap();
+    let file = home.path().join("perennial.toml").display().to_string();
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    let lines: Vec<_> = shown.lines().map(|line| line.replace(&file, "FILE")).collect();
+    let lines: Vec<Vec<_>> = lines.iter().map(|line| line.split_whitespace().collect()).collect();
+    for expected in [
+        ["limits.pids", "7", "FILE:2:1"],
+        ["limits.cpu", "3.0", "$PERENNIAL_LIMITS_CPU"],
+        ["limits.files", "256", "default"],
+        ["log.level", "\"info\"", "--verbose"],
+        ["registries.npm", "\"https://me:(hidden)@npm.example.com/\"", "FILE:5:1"],
+        ["registries.proxy", "\"http://me:(hidden)@proxy.example.com\"", "$PERENNIAL_REGISTRIES_PROXY"],
+        ["plugins.s3.config.bucket", "\"team\"", "FILE:7:1"],
+        ["plugins.s3.config.access_key_id", "\"${env:PERENNIAL_TEST_UNSET}\"", "FILE:8:1"],
+        ["plugins.s3.config.secret_access_key", "\"(hidden)\"", "FILE:9:1"],
+        ["plugins.s3.config.session_token", "\"${file:missing}\"", "FILE:10:1"],
+    ] {
+        assert!(lines.iter().any(|line| line == &expected), "{expected:?}: {shown}");
+    }
+    for how in [&["config", "show"][..], &["config", "show", "--json"], &["config", "show", "--origin", "--json"]] {
+        let output = home.run(how);
+        assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+        let shown = String::from_utf8(output.stdout).unwrap();
+        assert!(shown.contains("(hidden)") && !shown.contains("s3cr3t"), "{shown}");
+    }
+}
+
 fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }

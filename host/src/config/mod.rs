@@ -14,6 +14,7 @@ mod plugins;
 mod policy;
 mod registries;
 mod schema;
+mod shown;
 mod source;
 mod unenforced;
 mod variables;
@@ -40,6 +41,7 @@ pub use plugins::{PerPlatform, PluginName, PluginSettings, Sha256, Trust};
 pub use policy::{NetworkCeiling, Policy, Sandbox};
 pub use registries::{Address, CrateIndex, Registries};
 pub use schema::schema;
+pub use shown::{Setting, SettingOrigin};
 pub use unenforced::Unenforced;
 pub use variables::Variables;
 
