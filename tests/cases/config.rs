@@ -119,6 +119,67 @@ session_token = \"${file:missing}\"
     }
 }
 
+/// A file in which somebody was careless, with what each line should have been.
+const CARELESS: &[(&str, &str)] = &[
+    ("[storage]", "[storage]"),
+    ("use = \"jsno\"", "use = \"json\""),
+    ("keep_version = 20", "keep_versions = 20"),
+    ("colour = true", ""),
+    ("", ""),
+    ("[limits]", "[limits]"),
+    ("call_timeout_s = \"2 minutes\"", "call_timeout_s = 120"),
+    ("line_mb = 4096", "line_mb = 64"),
+    ("", ""),
+    ("[policy]", "[policy]"),
+    ("network = \"all\"", "network = \"all\""),
+    ("network = \"none\"", ""),
+    ("", ""),
+    ("[registries]", "[registries]"),
+    ("npm = \"npm.example.com\"", "npm = \"https://npm.example.com/\""),
+    ("proxy = \"http://user:${env:PROXY_PASSWORD}@proxy.example.com:3128\"", ""),
+    ("", ""),
+    ("[plugins.s3.config]", "[plugins.s3.config]"),
+    ("bucket = \"team-servers\"", "bucket = \"team-servers\""),
+    ("access_key_id = \"AKIA\"", "access_key_id = \"AKIA\""),
+    ("secret_access_key = \"${file:storage.key}\"", "secret_access_key = \"secret\""),
+    ("timeout_s = \"fast\"", "timeout_s = 5"),
+    ("regoin = \"eu-west-1\"", "region = \"eu-west-1\""),
+    ("", ""),
+    ("[plugins.deno]", ""),
+    ("path = \"plugins/libdeno.so\"", ""),
+    ("sha256 = \"9f86d081\"", ""),
+];
+
+/// Whoever mends what the program names, and nothing else, comes to an end.
+#[test]
+fn messages_lead_from_mistake_to_mistake_until_nothing_is_wrong() {
+    let mut lines: Vec<&str> = CARELESS.iter().map(|(wrong, _)| *wrong).collect();
+    let mut messages = String::new();
+    let (mut home, mut mended) = (TestHome::new(), 0);
+    loop {
+        home = home.config(&lines.join("\n"));
+        let output = home.run(&["config", "check"]);
+        if output.status.success() {
+            break;
+        }
+        let folder = format!("{}/", home.path().display());
+        let message = told(&output).replace(&folder, "");
+        assert_eq!(output.status.code(), Some(3), "{message}");
+        let place = message.split("perennial.toml:").nth(1).unwrap_or_else(|| panic!("no place: {message}"));
+        let line: usize = place.split(':').next().unwrap().parse().unwrap();
+        let (wrong, right) = CARELESS[line - 1];
+        assert!(lines[line - 1] == wrong && wrong != right, "line {line} is not wrong: {message}");
+        lines[line - 1] = right;
+        if wrong.starts_with("sha256") {
+            lines[line - 3..line].fill("");
+        }
+        messages += &message;
+        mended += 1;
+    }
+    assert!(mended >= 10, "{mended}");
+    insta::assert_snapshot!(messages);
+}
+
 fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }

@@ -1,7 +1,10 @@
-use std::{borrow::Borrow, collections::BTreeMap, fmt, path::PathBuf};
+use std::{borrow::Borrow, collections::BTreeMap, fmt, marker::PhantomData, path::PathBuf};
 
 use perennial_sdk::Registration;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, IntoDeserializer},
+};
 use serde_json::Value;
 
 use super::{
@@ -39,8 +42,8 @@ pub struct PluginSettings {
 }
 
 /// One for all platforms, or one for each, such as `{ linux-x86_64 = …, macos-aarch64 = … }`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(untagged, expecting = "neither a value that fits nor a table of such values by platform")]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
+#[serde(untagged)]
 pub enum PerPlatform<T> {
     /// The same everywhere.
     Any(T),
@@ -182,7 +185,30 @@ impl TryFrom<String> for Sha256 {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let fits = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if fits { Ok(Self(text.to_lowercase())) } else { Err("not a SHA-256 in hex") }
+        if fits { Ok(Self(text.to_lowercase())) } else { Err("not a SHA-256, which is 64 digits in hex") }
+    }
+}
+
+/// Serde's own way with untagged enums would swallow why a value does not fit.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for PerPlatform<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Visitor<T> {
+            type Value = PerPlatform<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text, or a table of texts by platform")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                T::deserialize(text.to_owned().into_deserializer()).map(PerPlatform::Any)
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                BTreeMap::deserialize(de::value::MapAccessDeserializer::new(map)).map(PerPlatform::Each)
+            }
+        }
+        deserializer.deserialize_any(Visitor(PhantomData))
     }
 }
 

@@ -105,6 +105,8 @@ fn mistakes_are_shown_at_their_place() {
         "[storage]\nuse = \"jsn\"\n",
         "[policy]\nsandbox = \"require\"\n",
         "[plugins.deno]\npath = \"libdeno.so\"\nsha256 = \"00\"\n",
+        "[plugins.deno]\npath = { linux-x86_64 = \"libdeno.so\" }\nsha256 = { linux-x86_64 = \"zz\" }\n",
+        "[plugins.deno]\npath = [\"libdeno.so\"]\n",
         "[plugins.deno]\npath = \"libdeno.so\"\n",
         "[plugins.deno]\ncommand = [\"deno\", \"run\"]\n",
         "[plugins.pyton]\nconfig = { x = 1 }\n",
