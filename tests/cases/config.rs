@@ -119,6 +119,49 @@ session_token = \"${file:missing}\"
     }
 }
 
+/// A storage that is there twice.
+const ARCHIVE: &str = "\
+[plugins.archive]
+plugin = \"json\"
+config = { path = \"${folder}/archive/saved_servers.json\" }
+";
+
+#[test]
+fn a_storage_may_be_there_once_more_under_a_name_of_its_own() {
+    let home = TestHome::new().config(ARCHIVE);
+    let bundle = json!({
+        "format": "perennial-server", "formatVersion": 1,
+        "record": {"name": "kept", "code": "x", "language": "python", "savedAt": "", "serverId": "server-abc123"}
+    });
+    fs::write(home.path().join("bundle.json"), bundle.to_string()).unwrap();
+    let done = |home: &TestHome, arguments: &[&str]| {
+        let output = home.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", told(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    done(&home, &["import", "--edited", home.path().join("bundle.json").to_str().unwrap()]);
+    let copied = done(&home, &["copy", "--from", "json", "--to", "archive"]);
+    assert!(copied.contains("copied 1 versions of 1 servers"), "{copied}");
+    assert!(home.path().join("archive/saved_servers.json").exists());
+    assert!(done(&home, &["plugin", "list"]).contains("built in: json"));
+
+    let unknown = home.run(&["copy", "--from", "json", "--to", "archve"]);
+    assert_eq!(unknown.status.code(), Some(4));
+    assert!(told(&unknown).contains("in the configuration: archive"), "{}", told(&unknown));
+
+    let home = home.config(&format!("[storage]\nuse = \"archive\"\n{ARCHIVE}"));
+    assert!(done(&home, &["list"]).contains("kept"));
+    let mut host = home.start();
+    let saved = host.request("tools/call", json!({"name": "list-saved-servers", "arguments": {}}));
+    assert!(saved.to_string().contains("kept"), "{saved}");
+    host.close();
+
+    let home = home.config(&ARCHIVE.replace("path =", "paht ="));
+    let wrong = home.run(&["config", "check"]);
+    assert_eq!(wrong.status.code(), Some(3));
+    assert!(told(&wrong).contains(":3:12") && told(&wrong).contains("did you mean `path`"), "{}", told(&wrong));
+}
+
 /// A file in which somebody was careless, with what each line should have been.
 const CARELESS: &[(&str, &str)] = &[
     ("[storage]", "[storage]"),

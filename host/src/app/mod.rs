@@ -59,7 +59,12 @@ impl App {
     /// A plugin that does not take its part of the configuration.
     pub async fn open(config: &Config, directories: &Directories) -> Result<Arc<Self>, ConfigError> {
         let home = Home { data_dir: directories.data.clone() };
-        let plugins = Plugins::open(&home, |plugin| config.plugin_config(plugin))
+        let mut plugins = Plugins::open(&home, |plugin| config.plugin_config(plugin))
+            .await
+            .map_err(|(plugin, error)| config.config_error(&plugin, &error))?;
+        let instances = config.instances().map(|(name, of)| (name, of, config.plugin_config(name)));
+        plugins
+            .open_instances(&home, instances)
             .await
             .map_err(|(plugin, error)| config.config_error(&plugin, &error))?;
         let plugins = Arc::new(plugins);

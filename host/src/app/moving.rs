@@ -11,8 +11,8 @@ use crate::{
     plugins::Storage,
 };
 
-/// A storage as it is named on the command line: `json`, or `json:path=old/saved_servers.json` with settings that stand
-/// in front of those in the configuration.
+/// A storage as it is named on the command line: `json`, an instance of the configuration such as `archive`, or
+/// `json:path=old/saved_servers.json` with settings that stand in front of those in the configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Place {
     plugin: String,
@@ -83,11 +83,24 @@ async fn open(config: &Config, directories: &Directories, place: &Place) -> Resu
         _ => Map::new(),
     };
     settings.extend(place.settings.clone());
-    Storage::open(&place.plugin, Value::Object(settings), home).await.map_err(|error| match error.code {
-        ErrorCode::NotFound => error.into(),
+    let plugin = config.plugin_behind(&place.plugin);
+    Storage::open(plugin, Value::Object(settings), home).await.map_err(|error| match error.code {
+        ErrorCode::NotFound => among_instances(config, error).into(),
         _ if place.settings.is_empty() => config.config_error(&place.plugin, &error).into(),
         _ => Failure::Usage(error.context(format!("`{}` cannot be opened like this", place.plugin))),
     })
+}
+
+/// Names the further instances, too.
+fn among_instances(config: &Config, error: Error) -> Error {
+    let instances: Vec<_> = config.instances().map(|(name, _)| name).collect();
+    match (&error.hint, instances.as_slice()) {
+        (Some(hint), [_, ..]) => {
+            let hint = format!("{hint}; and in the configuration: {}", instances.join(", "));
+            error.hint(hint)
+        }
+        _ => error,
+    }
 }
 
 impl FromStr for Place {

@@ -5,6 +5,7 @@ mod cache;
 mod directories;
 mod error;
 mod exposure;
+mod instances;
 mod interpolation;
 mod limits;
 mod load;
@@ -166,13 +167,22 @@ impl Config {
     /// # Errors
     /// The reason, at its place in the file.
     pub fn check_plugin(&self, name: &PluginName, built_in: &[&Registration]) -> Result<(), ConfigError> {
-        plugins::check(&self.origin, name, &self.plugins[name], built_in)
+        let settings = &self.plugins[name];
+        match &settings.plugin {
+            Some(of) => instances::check(&self.origin, name, of, settings, built_in),
+            None => plugins::check(&self.origin, name, settings, built_in),
+        }
     }
 
     fn check_storage(&self, built_in: &[&Registration]) -> Result<(), ConfigError> {
         let wanted = &self.storage.plugin;
         let storages = built_in.iter().filter(|plugin| plugin.provides.contains(&"storage")).map(|plugin| plugin.id);
-        let storages: Vec<_> = storages.collect();
+        let storages: Vec<_> = storages.chain(self.instances().map(|(name, _)| name)).collect();
+        let behind = self.plugin_behind(wanted.as_str());
+        if behind != wanted.as_str() && !storages.contains(&behind) {
+            let error = ConfigError::new(format!("plugin `{wanted}` is `{behind}`, which is no storage"));
+            return Err(self.origin.place(error, &["storage", "use"]));
+        }
         if storages.contains(&wanted.as_str()) {
             return Ok(());
         }

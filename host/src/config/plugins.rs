@@ -23,6 +23,9 @@ pub struct PluginName(String);
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PluginSettings {
+    /// The built-in plugin that this is a further instance of, with settings of its own; without it the one of this name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<PluginName>,
     /// A native plugin's file, relative to the configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PerPlatform<PathBuf>>,
@@ -227,6 +230,7 @@ impl fmt::Display for PluginName {
 impl fmt::Debug for PluginSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PluginSettings")
+            .field("plugin", &self.plugin)
             .field("path", &self.path)
             .field("command", &self.command)
             .field("trust", &self.trust)
