@@ -25,6 +25,7 @@ mod cases {
     mod published;
     mod python;
     mod registries;
+    mod reload;
     mod rust;
     mod s3;
     mod twenty;

@@ -71,7 +71,7 @@ pub fn export(
 /// Those of [`moving::import`].
 pub fn import(config: Config, directories: Directories, text: &[u8], choice: Choice) -> Result<Imported, Failure> {
     with_app(config, directories, async |app| {
-        let choice = Choice { most_bytes: app.host.settings.code_bytes, ..choice };
+        let choice = Choice { most_bytes: app.host.settings.get().code_bytes, ..choice };
         Ok(moving::import(&**app.host.library.storage(), &Cx::detached(), text, choice).await?)
     })
 }

@@ -92,8 +92,9 @@ fn parse(document: Arc<Document>, request: &Request) -> Result<Config, ConfigErr
 fn syntax(document: &Document, error: &toml::de::Error) -> ConfigError {
     let span = error.span().unwrap_or_default();
     let wrong = match (error.message().trim_end(), document.text().get(span.clone())) {
-        ("duplicate key", Some(key)) => ConfigError::new(format!("the key `{key}` is in this table already"))
-            .with_help("leave one of the two out"),
+        ("duplicate key", Some(key)) => {
+            ConfigError::new(format!("the key `{key}` is in this table already")).with_help("leave one of the two out")
+        }
         (message, _) => ConfigError::new(message),
     };
     wrong.at(document.place(span))

@@ -80,7 +80,8 @@ impl std::fmt::Display for SettingOrigin {
     }
 }
 
-fn flatten(value: &Value, path: &mut Vec<String>, leaves: &mut Vec<(Vec<String>, Value)>) {
+/// The settings of a tree of tables, each with its path.
+pub(super) fn flatten(value: &Value, path: &mut Vec<String>, leaves: &mut Vec<(Vec<String>, Value)>) {
     match value {
         Value::Object(table) if !table.is_empty() || path.is_empty() => {
             for (key, value) in table {
@@ -184,7 +185,8 @@ mod tests {
         for path in ["config.secret_access_key", "config.apiKey", "config.auth.token.value", "env.HOME"] {
             assert!(secret(&format!("plugins.x.{path}")), "{path}");
         }
-        for path in ["plugins.x.config.access_key_id", "plugins.x.config.bucket", "policy.env", "plugins.token.config"] {
+        for path in ["plugins.x.config.access_key_id", "plugins.x.config.bucket", "policy.env", "plugins.token.config"]
+        {
             assert!(!secret(path), "{path}");
         }
     }
