@@ -28,6 +28,7 @@ mod cases {
     mod reload;
     mod rust;
     mod s3;
+    mod team;
     mod twenty;
     mod upkeep;
     mod versions;

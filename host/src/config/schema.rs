@@ -32,6 +32,11 @@ mod tests {
     }
 
     #[test]
+    fn the_example_for_teams_fits() {
+        assert_eq!(said(include_str!("../../../docs/team.example.toml")), [""; 0]);
+    }
+
+    #[test]
     fn what_the_program_refuses_does_not_fit() {
         for wrong in [
             "[limits]\ncall_timeot_s = 30",
