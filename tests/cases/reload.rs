@@ -16,7 +16,9 @@ fn a_hang_up_puts_all_of_a_changed_file_in_force_or_nothing() {
     let home = home.config("[limits]\ncall_timeout_s = 0.2\npatience_s = 5\ncall_timeot_s = 3\n");
     host.hang_up();
     host.wait_for_stderr("the configuration stays as it was");
-    host.wait_for_stderr("perennial.toml:4:1: unknown key `call_timeot_s` in `[limits]` (did you mean `call_timeout_s`?)");
+    host.wait_for_stderr(
+        "perennial.toml:4:1: unknown key `call_timeot_s` in `[limits]` (did you mean `call_timeout_s`?)",
+    );
 
     let home = home.config(
         "[storage]\nuse = \"archive\"\n[limits]\ncall_timeout_s = 0.2\n[log]\nlevel = \"info\"\n\

@@ -19,6 +19,8 @@ pub(super) enum Command {
     /// `${env:…}` and `${file:…}` are shown as they are written, and passwords, tokens and keys not at all.
     Show(Show),
     /// Print the JSON Schema of the file, for editors that complete and explain keys
+    ///
+    /// Keep it beside the file, and name it in the file's first line: `#:schema perennial.schema.json`
     Schema,
     /// Show the file that is read and the folders that are used
     Path(Path),

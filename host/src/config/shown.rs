@@ -1,7 +1,13 @@
 //! The configuration as people may see it: what is in force, where each setting comes from, and no secret.
 
+use std::ops::Range;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
 
 use super::{
     Config,
@@ -9,7 +15,7 @@ use super::{
 };
 
 /// What stands where a secret would.
-const HIDDEN: &str = "(hidden)";
+pub(super) const HIDDEN: &str = "(hidden)";
 
 /// A setting in force.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -139,15 +145,83 @@ fn is_reference(text: &str) -> bool {
     inner.is_some_and(|inner| !inner.contains(['{', '}']))
 }
 
-/// Takes what stands before the `@` of a URL out of it: the password, or all when there is no colon.
 fn hide_credentials(text: &mut String) {
-    let Some(start) = text.find("://").map(|at| at + 3) else { return };
+    if let Some(secret) = credentials(text) {
+        text.replace_range(secret, HIDDEN);
+    }
+}
+
+/// What is secret of what stands before the `@` of a URL: the password, or all when there is no colon.
+fn credentials(text: &str) -> Option<Range<usize>> {
+    let start = text.find("://")? + 3;
     let end = text[start..].find(['/', '?', '#', ' ']).map_or(text.len(), |end| start + end);
-    let Some(at) = text[start..end].rfind('@').map(|at| start + at) else { return };
+    let at = start + text[start..end].rfind('@')?;
     let user_end = text[start..at].find(':').filter(|end| !text[start..start + end].contains("${"));
     let secret = user_end.map_or(start, |end| start + end + 1)..at;
-    if !is_reference(&text[secret.clone()]) {
-        text.replace_range(secret, HIDDEN);
+    (!is_reference(&text[secret.clone()])).then_some(secret)
+}
+
+/// Where secrets stand in the text of a file, in bytes, however much of it can be parsed.
+pub(super) fn secrets(text: &str) -> Vec<Range<usize>> {
+    let (root, _) = DeTable::parse_recoverable(text);
+    let mut found = Vec::new();
+    search(text, root.get_ref(), &mut Vec::new(), &mut found);
+    found
+}
+
+/// The same text without its secrets. Every character keeps its width, so that places stay where they are.
+pub(super) fn masked(text: &str) -> String {
+    let secrets = secrets(text);
+    let mask = |(at, character): (usize, char)| {
+        let secret = secrets.iter().any(|secret| secret.contains(&at));
+        match character.len_utf8() {
+            _ if !secret || character == '\n' || character == '\r' => character,
+            1 => '*',
+            2 => '\u{b7}',
+            3 => '\u{2022}',
+            _ => '\u{1f512}',
+        }
+    };
+    text.char_indices().map(mask).collect()
+}
+
+/// What there is in a stretch of a text beside `${…}`.
+fn literals(text: &str, mut stretch: Range<usize>) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    while let Some(at) = text[stretch.clone()].find("${").map(|at| stretch.start + at) {
+        found.push(stretch.start..at);
+        let end = text[at..stretch.end].find('}').map_or(stretch.end, |end| at + end + 1);
+        stretch.start = end;
+    }
+    found.push(stretch);
+    found.retain(|literal| !literal.is_empty());
+    found
+}
+
+fn search(text: &str, table: &DeTable<'_>, path: &mut Vec<String>, found: &mut Vec<Range<usize>>) {
+    for (key, value) in table {
+        path.push(key.get_ref().to_string());
+        search_value(text, value, path, found);
+        path.pop();
+    }
+}
+
+fn search_value(text: &str, value: &Spanned<DeValue<'_>>, path: &mut Vec<String>, found: &mut Vec<Range<usize>>) {
+    match value.get_ref() {
+        DeValue::Table(table) => search(text, table, path, found),
+        DeValue::Array(items) => items.iter().for_each(|item| search_value(text, item, path, found)),
+        DeValue::String(_) => {
+            let span = value.span();
+            let Some(written) = text.get(span.clone()) else { return };
+            let start = span.start + written.len() - written.trim_start_matches(['"', '\'']).len();
+            let end = span.end - (written.len() - written.trim_end_matches(['"', '\'']).len());
+            if is_secret(path) {
+                found.extend(literals(text, start..end.max(start)));
+            } else if let Some(secret) = credentials(written) {
+                found.extend(literals(text, span.start + secret.start..span.start + secret.end));
+            }
+        }
+        _ => {}
     }
 }
 
@@ -177,6 +251,19 @@ mod tests {
             hide_credentials(&mut text);
             assert_eq!(text, shown);
         }
+    }
+
+    #[test]
+    fn a_file_is_masked_in_place_even_when_it_is_broken() {
+        let text = "[registries]\nnpm = 'http://me:pä€🔑ss@a.b/'\n[plugins.s3.config]\nbucket = 'b'\n\
+                    secret = \"\"\"one\ntwo\"\"\"\nkeys = { token = ['x', '${env:Y}'] }\nbroken = \n";
+        let shown = masked(text);
+        assert_eq!(
+            shown,
+            "[registries]\nnpm = 'http://me:*·•\u{1f512}**@a.b/'\n[plugins.s3.config]\nbucket = 'b'\n\
+             secret = \"\"\"***\n***\"\"\"\nkeys = { token = ['*', '${env:Y}'] }\nbroken = \n"
+        );
+        assert_eq!(shown.len(), text.len());
     }
 
     #[test]

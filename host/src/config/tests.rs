@@ -179,6 +179,19 @@ fn a_plugins_mistake_is_shown_at_its_line_without_its_secrets() {
     assert!(!format!("{config:?}").contains("s3cr3t"));
 }
 
+#[test]
+fn a_mistake_beside_a_secret_does_not_show_it() {
+    let text = "[plugins.s3.config]\nsecret_access_key = \"hunter2\"\nbucket = 1\n[limits]\ncpu = 0\n";
+    let error = load_text(text, &[]).unwrap_err();
+    assert!(!render(&error).contains("hunter2"), "{}", render(&error));
+    let config = load_text(&text.replace("cpu = 0", ""), &[]).unwrap();
+    let mut wrong = Error::invalid("invalid type: string \"hunter2\", expected u64");
+    wrong.data = json!({"path": ["secret_access_key"]});
+    let shown = render(&config.config_error("s3", &wrong));
+    assert!(shown.contains("takes a whole number, not \"(hidden)\"") && !shown.contains("hunter2"), "{shown}");
+    assert!(shown.contains("perennial.toml:2:21"), "{shown}");
+}
+
 #[tokio::test]
 async fn a_built_in_plugins_mistake_carries_its_path() {
     #[derive(serde::Deserialize)]
