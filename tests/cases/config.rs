@@ -74,6 +74,14 @@ fn a_variable_goes_before_the_file() {
 }
 
 #[test]
+fn the_schema_is_printed_for_editors() {
+    let output = TestHome::new().run(&["config", "schema"]);
+    let schema: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
+    assert_eq!(schema["definitions"]["Limits"]["properties"]["pids"]["maximum"], 65_536);
+}
+
+#[test]
 fn every_setting_tells_where_it_comes_from_and_no_secret() {
     let toml = "\
 [limits]
@@ -155,6 +163,11 @@ fn a_storage_may_be_there_once_more_under_a_name_of_its_own() {
     let saved = host.request("tools/call", json!({"name": "list-saved-servers", "arguments": {}}));
     assert!(saved.to_string().contains("kept"), "{saved}");
     host.close();
+
+    let home = home.config(&ARCHIVE.replace("${folder}/", ""));
+    let wrong = home.run(&["config", "check"]);
+    assert_eq!(wrong.status.code(), Some(3));
+    assert!(told(&wrong).contains(":3:19") && told(&wrong).contains("`${folder}/archive/"), "{}", told(&wrong));
 
     let home = home.config(&ARCHIVE.replace("path =", "paht ="));
     let wrong = home.run(&["config", "check"]);

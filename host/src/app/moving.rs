@@ -82,13 +82,22 @@ async fn open(config: &Config, directories: &Directories, place: &Place) -> Resu
         Value::Object(settings) => settings,
         _ => Map::new(),
     };
-    settings.extend(place.settings.clone());
+    settings.extend(place.settings.clone().into_iter().map(from_here));
     let plugin = config.plugin_behind(&place.plugin);
     Storage::open(plugin, Value::Object(settings), home).await.map_err(|error| match error.code {
         ErrorCode::NotFound => among_instances(config, error).into(),
         _ if place.settings.is_empty() => config.config_error(&place.plugin, &error).into(),
         _ => Failure::Usage(error.context(format!("`{}` cannot be opened like this", place.plugin))),
     })
+}
+
+/// A `path` of the command line is relative to the current folder, as paths there are.
+fn from_here((key, value): (String, Value)) -> (String, Value) {
+    let path = value.as_str().filter(|_| key == "path").and_then(|path| std::path::absolute(path).ok());
+    match path.as_deref().and_then(std::path::Path::to_str) {
+        Some(path) => (key, path.into()),
+        None => (key, value),
+    }
 }
 
 /// Names the further instances, too.

@@ -114,7 +114,7 @@ pub(super) fn check(
     let error = ConfigError::new(format!("no plugin `{name}` is built in")).with_help(wording::suggestion(
         name.as_str(),
         &ids,
-        "built-in plugins",
+        "`plugin`, `path` or `command` says where it comes from; built in are",
     ));
     Err(origin.place(error, &["plugins", name.as_str()]))
 }

@@ -110,6 +110,7 @@ fn mistakes_are_shown_at_their_place() {
         "[plugins.deno]\npath = [\"libdeno.so\"]\n",
         "[plugins.deno]\npath = \"libdeno.so\"\n",
         "[plugins.deno]\ncommand = [\"deno\", \"run\"]\n",
+        "[plugins.archive]\nconfig = {}\n",
         "[plugins.pyton]\nconfig = { x = 1 }\n",
         "[plugins.archive]\nplugin = \"jsn\"\n",
         "[plugins.archive]\nplugin = \"json\"\npath = \"libarchive.so\"\n",
