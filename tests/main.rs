@@ -25,8 +25,10 @@ mod cases {
     mod published;
     mod python;
     mod registries;
+    mod reload;
     mod rust;
     mod s3;
+    mod team;
     mod twenty;
     mod upkeep;
     mod versions;

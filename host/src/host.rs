@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{catalog::Catalog, config::Config, library::Library, plugins::Plugins};
+use crate::{catalog::Catalog, config::Config, current::Current, library::Library, plugins::Plugins};
 
 /// The parts of this program that a tool may touch.
 pub struct Host {
     /// What the operator set, in the units that the host uses.
-    pub settings: Settings,
+    pub settings: Arc<Current<Settings>>,
     /// What is installed.
     pub plugins: Arc<Plugins>,
     /// The saved servers.

@@ -11,7 +11,9 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::{
+    current::Current,
     environment::{Environments, Prepared, STARTING},
+    host::Settings,
     mcp::{CallEnd, Session, SessionLimits},
     plugins::{Plugins, Runtime},
     sources::{SourceFolder, Sources},
@@ -34,10 +36,8 @@ pub struct Launch {
     pub sources: Sources,
     /// The folder below which servers have their own, to write in.
     pub servers_dir: PathBuf,
-    /// What sessions put up with.
-    pub session_limits: SessionLimits,
-    /// How long installing dependencies and building may take together.
-    pub build_timeout: Duration,
+    /// How long things may take.
+    pub settings: Arc<Current<Settings>>,
 }
 
 /// Where a server works.
@@ -98,7 +98,9 @@ impl Launch {
         prepared.process.label = place.id.to_string();
         let child = self.supervisor.spawn(prepared.process.clone()).await?;
         let stray = Ring::new(200, 64 * 1024);
-        let opening = Session::open(child.stdin, child.stdout, stray.clone(), self.session_limits);
+        let settings = self.settings.get();
+        let limits = SessionLimits { line_bytes: settings.line_bytes, start: settings.start_timeout };
+        let opening = Session::open(child.stdin, child.stdout, stray.clone(), limits);
         let opened = tokio::select! {
             opened = opening => opened,
             () = cx.cancelled() => Err(CallEnd::Cancelled),
@@ -139,14 +141,15 @@ impl Launch {
                 .await
                 .map_err(|_| Error::internal(format!("the runtime `{}` panicked while it planned", runtime.name)))??
         };
-        let limited = cx.clone().with_timeout(self.build_timeout);
+        let build_timeout = self.settings.get().build_timeout;
+        let limited = cx.clone().with_timeout(build_timeout);
         let Runtime { name, description, .. } = runtime;
         let lock = spec.lock.as_deref();
         let prepared = self
             .environments
             .prepare(&limited, &name, &description, &toolchain, missing.as_ref(), &plan, lock, server_dir, state_dir)
             .await
-            .map_err(|error| self.explained(&limited, error))?;
+            .map_err(|error| explained(&limited, build_timeout, error))?;
         Ok(Built { prepared, notes: plan.notes, description })
     }
 
@@ -155,15 +158,15 @@ impl Launch {
         let folder = self.servers_dir.join(place.home.as_str());
         let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(folder)).await;
     }
+}
 
-    fn explained(&self, cx: &Cx, mut error: Error) -> Error {
-        if error.code == ErrorCode::Timeout && cx.remaining().is_some_and(|left| left.is_zero()) {
-            let seconds = self.build_timeout.as_secs_f64();
-            error = error.context(format!("the build took longer than {seconds} s"));
-            error.hint.get_or_insert("`limits.build_timeout_s` in the configuration gives builds more time".into());
-        }
-        error
+fn explained(cx: &Cx, build_timeout: Duration, mut error: Error) -> Error {
+    if error.code == ErrorCode::Timeout && cx.remaining().is_some_and(|left| left.is_zero()) {
+        let seconds = build_timeout.as_secs_f64();
+        error = error.context(format!("the build took longer than {seconds} s"));
+        error.hint.get_or_insert("`limits.build_timeout_s` in the configuration gives builds more time".into());
     }
+    error
 }
 
 impl Instance {

@@ -6,6 +6,7 @@ pub mod bounds;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod current;
 pub mod environment;
 pub mod exit;
 pub mod host;

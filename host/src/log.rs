@@ -1,14 +1,16 @@
 //! What is logged, and from which level on: always to standard error, since standard output is the protocol's.
 
-use std::{fmt, io::IsTerminal, str::FromStr};
+use std::{fmt, io::IsTerminal, str::FromStr, sync::OnceLock};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::{filter::Targets, layer::SubscriberExt};
+use tracing_subscriber::{Registry, filter::Targets, layer::SubscriberExt, reload};
 
 /// Levels to log from: one for all (`warn`), or some for parts of the program (`warn,perennial::supervisor=debug`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(with = "String")]
 pub struct Levels(String);
 
 impl Levels {
@@ -38,10 +40,23 @@ pub fn start(levels: &Levels) {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines =
         tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour).log_internal_errors(false);
-    let subscriber = tracing_subscriber::registry().with(levels.targets()).with(lines);
+    let (filter, handle) = reload::Layer::new(levels.targets());
+    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
     // Somebody who embeds this crate may have set up logging before.
-    let _ = tracing::subscriber::set_global_default(subscriber);
+    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        let _ = FILTER.set(handle);
+    }
 }
+
+/// Logs from these levels on instead.
+pub fn adjust(levels: &Levels) {
+    if let Some(filter) = FILTER.get() {
+        let _ = filter.reload(levels.targets());
+    }
+}
+
+/// The filter of the one subscriber that a process can have.
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 fn parse_level(text: &str) -> Result<LevelFilter, String> {
     let text = text.trim();

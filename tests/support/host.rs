@@ -213,6 +213,17 @@ impl TestHost {
         self.wait()
     }
 
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        kill_process(self.process_id(), Signal::HUP).unwrap();
+    }
+
+    /// Waits until it has said this on stderr.
+    pub fn wait_for_stderr(&self, text: &str) {
+        let said = super::wait_until(PATIENCE, || self.stderr().contains(text));
+        assert!(said, "`{text}` was never said\n{}", self.stderr());
+    }
+
     /// SIGKILL: the host can do nothing about it.
     pub fn kill(mut self) {
         self.process.kill().unwrap();

@@ -6,7 +6,7 @@ use perennial_sdk::{Checked, ClientIdentity, Collected, Cx, Error, Retention, Sa
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::App;
+use super::{App, Reload, Reloading};
 use crate::{
     config::{Config, Directories},
     exit::Failure,
@@ -14,15 +14,16 @@ use crate::{
     tools::Call,
 };
 
-/// Speaks MCP on standard input and output until the client leaves.
+/// Speaks MCP on standard input and output until the client leaves. With `reload` and a file, SIGHUP reads that again.
 ///
 /// # Errors
 /// A plugin that does not take its configuration; standard input or output that cannot be used.
-pub fn serve(config: Config, directories: Directories) -> Result<(), Failure> {
+pub fn serve(config: Config, directories: Directories, reload: Option<Reload>) -> Result<(), Failure> {
     let wire = Wire::take()?;
     run(async {
         let app = App::open(&config, &directories).await?;
-        Ok(app.serve(wire).await?)
+        let reloading = reload.and_then(|reload| Reloading::of(config, reload));
+        Ok(app.serve(wire, reloading).await?)
     })
 }
 

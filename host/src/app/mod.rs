@@ -4,6 +4,7 @@ mod command;
 mod doctor;
 mod history;
 mod moving;
+mod reload;
 mod tour;
 mod warm;
 
@@ -13,6 +14,7 @@ pub use command::{call, check, check_library, collect, deleted, remove, saved, s
 pub use doctor::{Checkup, FolderCheck, LanguageCheck, ProgramCheck, StorageCheck, doctor};
 pub use history::{Comparison, Restored, compare, history, restore};
 pub use moving::{Place, copy, export, import};
+pub use reload::{Reload, Reloading};
 pub use tour::tour;
 pub use warm::{Warmed, warm};
 
@@ -23,12 +25,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     catalog::Catalog,
     config::{Address, Config, ConfigError, CrateIndex, Directories},
+    current::Current,
     environment::{Environments, Quota, Registries},
     host::{Host, Settings},
     identity::Identity,
     launch::Launch,
     library::Library,
-    mcp::{SessionLimits, Wire, server},
+    mcp::{Wire, server},
     plugins::Plugins,
     sources::Sources,
     supervisor::{StopGrace, Supervisor},
@@ -59,13 +62,18 @@ impl App {
     /// A plugin that does not take its part of the configuration.
     pub async fn open(config: &Config, directories: &Directories) -> Result<Arc<Self>, ConfigError> {
         let home = Home { data_dir: directories.data.clone() };
-        let plugins = Plugins::open(&home, |plugin| config.plugin_config(plugin))
+        let mut plugins = Plugins::open(&home, |plugin| config.plugin_config(plugin))
+            .await
+            .map_err(|(plugin, error)| config.config_error(&plugin, &error))?;
+        let instances = config.instances().map(|(name, of)| (name, of, config.plugin_config(name)));
+        plugins
+            .open_instances(&home, instances)
             .await
             .map_err(|(plugin, error)| config.config_error(&plugin, &error))?;
         let plugins = Arc::new(plugins);
         let storage = config.storage.plugin.as_str();
         let storage = plugins.storage(storage).map_err(|error| config.config_error(storage, &error))?;
-        let settings = Settings::from(config);
+        let settings = Arc::new(Current::new(Settings::from(config)));
         let supervisor = Supervisor::new(directories.state.clone());
         let launch = Arc::new(Launch {
             plugins: plugins.clone(),
@@ -77,16 +85,12 @@ impl App {
             environments: Arc::new(
                 Environments::new(supervisor.clone(), directories.cache.clone())
                     .with_registries(registries(config))
-                    .with_quota(Quota {
-                        all: config.cache.max_gb.bytes(),
-                        each: config.cache.max_environment_gb.bytes(),
-                    }),
+                    .with_quota(quota(config)),
             ),
             supervisor: supervisor.clone(),
             sources: Sources::new(directories.state.join("sources")),
             servers_dir: directories.state.join("servers"),
-            session_limits: SessionLimits { line_bytes: settings.line_bytes, start: settings.start_timeout },
-            build_timeout: settings.build_timeout,
+            settings: settings.clone(),
         });
         Ok(Arc::new(Self {
             registry: Arc::new(Registry::new(plugins.tool_providers())),
@@ -102,10 +106,11 @@ impl App {
     }
 
     /// Speaks MCP on `wire` until the client leaves or a signal comes, and ends everything then: within 2 s of either.
+    /// SIGHUP is such a signal unless the configuration can be read again instead.
     ///
     /// # Errors
     /// When the wire cannot be opened.
-    pub async fn serve(self: Arc<Self>, wire: Wire) -> Result<(), Error> {
+    pub async fn serve(self: Arc<Self>, wire: Wire, reloading: Option<Reloading>) -> Result<(), Error> {
         let (ended, stop) = (CancellationToken::new(), CancellationToken::new());
         let (supervisor, launch) = (self.supervisor.clone(), self.launch.clone());
         let sweeping = tokio::spawn(async move {
@@ -118,6 +123,7 @@ impl App {
         let left = tokio::select! {
             () = ended.cancelled() => LAST_ANSWERS,
             () = asked_to_end() => Duration::ZERO,
+            () = self.hung_up(reloading) => Duration::ZERO,
         };
         // an answer that is nearly there is worth a moment, but no child may outlive the client for long
         let served = timeout(left, serving).await;
@@ -128,6 +134,19 @@ impl App {
             Ok(Ok(result)) => result,
             _ => Ok(()),
         }
+    }
+
+    /// Waits for SIGHUP, and for ever when the configuration can be read again instead.
+    async fn hung_up(self: &Arc<Self>, mut reloading: Option<Reloading>) {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Ok(mut hangup) = signal(SignalKind::hangup()) else { return std::future::pending().await };
+        while hangup.recv().await.is_some() {
+            match &mut reloading {
+                Some(reloading) => reloading.carry_out(self).await,
+                None => return,
+            }
+        }
+        std::future::pending().await
     }
 
     /// Ends every server, politely first, and what plugins still have to write is written.
@@ -164,16 +183,20 @@ fn registries(config: &Config) -> Registries {
     registries
 }
 
-/// Waits for SIGTERM, SIGINT or SIGHUP.
+/// How much of the disk installed packages may take.
+fn quota(config: &Config) -> Quota {
+    Quota { all: config.cache.max_gb.bytes(), each: config.cache.max_environment_gb.bytes() }
+}
+
+/// Waits for SIGTERM or SIGINT.
 async fn asked_to_end() {
     use tokio::signal::unix::{SignalKind, signal};
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
         return std::future::pending().await;
     };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        _ = hangup.recv() => {}
     }
 }

@@ -11,8 +11,8 @@ use crate::{
     plugins::Storage,
 };
 
-/// A storage as it is named on the command line: `json`, or `json:path=old/saved_servers.json` with settings that stand
-/// in front of those in the configuration.
+/// A storage as it is named on the command line: `json`, an instance of the configuration such as `archive`, or
+/// `json:path=old/saved_servers.json` with settings that stand in front of those in the configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Place {
     plugin: String,
@@ -71,7 +71,7 @@ pub fn export(
 /// Those of [`moving::import`].
 pub fn import(config: Config, directories: Directories, text: &[u8], choice: Choice) -> Result<Imported, Failure> {
     with_app(config, directories, async |app| {
-        let choice = Choice { most_bytes: app.host.settings.code_bytes, ..choice };
+        let choice = Choice { most_bytes: app.host.settings.get().code_bytes, ..choice };
         Ok(moving::import(&**app.host.library.storage(), &Cx::detached(), text, choice).await?)
     })
 }
@@ -82,12 +82,34 @@ async fn open(config: &Config, directories: &Directories, place: &Place) -> Resu
         Value::Object(settings) => settings,
         _ => Map::new(),
     };
-    settings.extend(place.settings.clone());
-    Storage::open(&place.plugin, Value::Object(settings), home).await.map_err(|error| match error.code {
-        ErrorCode::NotFound => error.into(),
+    settings.extend(place.settings.clone().into_iter().map(from_here));
+    let plugin = config.plugin_behind(&place.plugin);
+    Storage::open(plugin, Value::Object(settings), home).await.map_err(|error| match error.code {
+        ErrorCode::NotFound => among_instances(config, error).into(),
         _ if place.settings.is_empty() => config.config_error(&place.plugin, &error).into(),
         _ => Failure::Usage(error.context(format!("`{}` cannot be opened like this", place.plugin))),
     })
+}
+
+/// A `path` of the command line is relative to the current folder, as paths there are.
+fn from_here((key, value): (String, Value)) -> (String, Value) {
+    let path = value.as_str().filter(|_| key == "path").and_then(|path| std::path::absolute(path).ok());
+    match path.as_deref().and_then(std::path::Path::to_str) {
+        Some(path) => (key, path.into()),
+        None => (key, value),
+    }
+}
+
+/// Names the further instances, too.
+fn among_instances(config: &Config, error: Error) -> Error {
+    let instances: Vec<_> = config.instances().map(|(name, _)| name).collect();
+    match (&error.hint, instances.as_slice()) {
+        (Some(hint), [_, ..]) => {
+            let hint = format!("{hint}; and in the configuration: {}", instances.join(", "));
+            error.hint(hint)
+        }
+        _ => error,
+    }
 }
 
 impl FromStr for Place {

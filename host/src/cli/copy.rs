@@ -15,6 +15,7 @@ use crate::{
 #[derive(Args)]
 #[command(after_help = "Settings after a colon stand in front of those in the configuration.\n\nExamples:\n  \
                         perennial copy --from json --to json:path=/backup/saved_servers.json\n  \
+                        perennial copy --from json --to archive\n  \
                         perennial copy --from json:path=old/saved_servers.json --to json --dry-run\n\n\
                         Exit code 1 when something could not be copied.")]
 pub(super) struct Copy {

@@ -29,6 +29,7 @@ use std::{
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 
 use crate::{
+    app::Reload,
     config::{Config, Directories, Request, Variables},
     exit::{Exit, Failure},
     log,
@@ -136,6 +137,11 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
 impl Common {
     fn request(&self) -> Request {
         Request { file: self.config.clone(), variables: Variables::of_process(), resolve: true }
+    }
+
+    /// How to read the configuration again.
+    fn reload(&self) -> Reload {
+        Reload { request: self.request(), verbose: self.verbose, quiet: self.quiet }
     }
 
     /// The configuration alone, with logging started, but not checked against the plugins that there are.

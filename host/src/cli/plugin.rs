@@ -47,8 +47,10 @@ pub(super) fn rows(config: &Config, built_in: &[&Registration]) -> Vec<Row> {
     let mut rows: Vec<_> =
         built_in.iter().filter(|plugin| !config.plugins.contains_key(plugin.id)).map(|p| known(p)).collect();
     for (name, settings) in &config.plugins {
-        let mut row = match built_in.iter().find(|plugin| plugin.id == name.as_str()) {
-            Some(plugin) => known(plugin),
+        let behind = config.plugin_behind(name.as_str());
+        let mut row = match built_in.iter().find(|plugin| plugin.id == behind) {
+            Some(plugin) if behind == name.as_str() => known(plugin),
+            Some(plugin) => Row { name: name.to_string(), from: format!("built in: {behind}"), ..known(plugin) },
             None => Row { name: name.to_string(), version: None, provides: vec![], from: String::new(), problem: None },
         };
         if let Some(path) = &settings.path {

@@ -1,4 +1,4 @@
-//! `${env:NAME}` and `${file:PATH}` in the strings that may hold secrets: `[registries]` and the plugins' own tables.
+//! `${env:NAME}`, `${file:PATH}` and `${folder}` in the strings that may hold secrets: `[registries]` and the plugins' own tables.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use super::{
     source::{Document, Resolved},
 };
 
-/// Replaces every `${…}`; `$${` stands for a plain `${`.
+/// Replaces every `${…}`, `${folder}` by the file's own folder; `$${` stands for a plain `${`.
 ///
 /// # Errors
 /// A variable that is not set, a file that cannot be read, or anything else after `${`.
@@ -99,7 +99,11 @@ impl Walk<'_> {
                     text.map_err(|error| ConfigError::new(format!("cannot read `{}`: {error}", path.display())))?;
                 Ok(text.trim_end_matches(['\r', '\n']).to_owned())
             }
-            _ => Err(ConfigError::new(format!("`{token}` is neither `${{env:NAME}}` nor `${{file:PATH}}`"))
+            None if inner == "folder" => match self.document.path().parent().map(Path::to_str) {
+                Some(Some(folder)) => Ok(folder.to_owned()),
+                _ => Err(ConfigError::new("the folder of this file has a name that is not UTF-8")),
+            },
+            _ => Err(ConfigError::new(format!("`{token}` is not `${{env:NAME}}`, `${{file:PATH}}` or `${{folder}}`"))
                 .with_help("write `$${` for a plain `${`")),
         }
     }

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use toml::{Spanned, de::DeTable};
 
 use super::{
-    Config, ConfigError, SCHEMA_VERSION, Variables, directories, interpolation, overrides,
-    source::{Document, Origin},
+    Config, ConfigError, SCHEMA_VERSION, Variables, directories, interpolation, overrides, shown,
+    source::{Document, Origin, Resolved},
     wording,
 };
 
@@ -71,10 +71,15 @@ fn parse(document: Arc<Document>, request: &Request) -> Result<Config, ConfigErr
     let text = document.clone();
     let mut root = DeTable::parse(text.text()).map_err(|error| syntax(&document, &error))?;
     check_version(&document, &root)?;
-    let resolved = match request.resolve {
+    let mut resolved = match request.resolve {
         true => interpolation::resolve(root.get_mut(), &document, &request.variables)?,
         false => Vec::new(),
     };
+    let literal = |span| text.text().get(span).map(|value: &str| value.to_owned());
+    let literal = shown::secrets(text.text()).into_iter().filter_map(literal);
+    // hiding every `a` of a message would hide the message
+    let literal = literal.filter(|value| value.len() >= 4);
+    resolved.extend(literal.map(|value| Resolved { written: shown::HIDDEN.into(), value }));
     let origin = Origin { document: Some(document.clone()), resolved, ..Origin::default() };
     match Config::deserialize(toml::Deserializer::from(root)) {
         Ok(mut config) => {
@@ -91,7 +96,13 @@ fn parse(document: Arc<Document>, request: &Request) -> Result<Config, ConfigErr
 
 fn syntax(document: &Document, error: &toml::de::Error) -> ConfigError {
     let span = error.span().unwrap_or_default();
-    ConfigError::new(error.message().trim_end()).at(document.place(span))
+    let wrong = match (error.message().trim_end(), document.text().get(span.clone())) {
+        ("duplicate key", Some(key)) => {
+            ConfigError::new(format!("the key `{key}` is in this table already")).with_help("leave one of the two out")
+        }
+        (message, _) => ConfigError::new(message),
+    };
+    wrong.at(document.place(span))
 }
 
 /// A file for a newer version is told so, rather than that its keys are unknown.

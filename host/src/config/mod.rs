@@ -5,6 +5,7 @@ mod cache;
 mod directories;
 mod error;
 mod exposure;
+mod instances;
 mod interpolation;
 mod limits;
 mod load;
@@ -13,6 +14,9 @@ mod overrides;
 mod plugins;
 mod policy;
 mod registries;
+mod reload;
+mod schema;
+mod shown;
 mod source;
 mod unenforced;
 mod variables;
@@ -25,6 +29,7 @@ use std::{
 };
 
 use perennial_sdk::{Registration, Retention};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use cache::Cache;
@@ -37,6 +42,9 @@ pub use numbers::{Cores, Gigabytes, Seconds, Whole};
 pub use plugins::{PerPlatform, PluginName, PluginSettings, Sha256, Trust};
 pub use policy::{NetworkCeiling, Policy, Sandbox};
 pub use registries::{Address, CrateIndex, Registries};
+pub use reload::{Change, Reloaded};
+pub use schema::schema;
+pub use shown::{Setting, SettingOrigin};
 pub use unenforced::Unenforced;
 pub use variables::Variables;
 
@@ -49,10 +57,11 @@ pub const EXAMPLE: &str = include_str!("../../../perennial.example.toml");
 pub const SCHEMA_VERSION: u64 = 1;
 
 /// Everything that an operator can set.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The version of the file's format.
+    #[schemars(range(min = 1, max = 1))]
     pub schema_version: u64,
     /// Where saved servers go.
     pub storage: StorageChoice,
@@ -76,7 +85,7 @@ pub struct Config {
 }
 
 /// `[storage]`: where saved servers go.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StorageChoice {
     /// The storage plugin.
@@ -93,7 +102,7 @@ pub struct StorageChoice {
 }
 
 /// `[log]`: what is written to standard error.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Logging {
     /// From which level on.
@@ -160,13 +169,22 @@ impl Config {
     /// # Errors
     /// The reason, at its place in the file.
     pub fn check_plugin(&self, name: &PluginName, built_in: &[&Registration]) -> Result<(), ConfigError> {
-        plugins::check(&self.origin, name, &self.plugins[name], built_in)
+        let settings = &self.plugins[name];
+        match &settings.plugin {
+            Some(of) => instances::check(&self.origin, name, of, settings, built_in),
+            None => plugins::check(&self.origin, name, settings, built_in),
+        }
     }
 
     fn check_storage(&self, built_in: &[&Registration]) -> Result<(), ConfigError> {
         let wanted = &self.storage.plugin;
         let storages = built_in.iter().filter(|plugin| plugin.provides.contains(&"storage")).map(|plugin| plugin.id);
-        let storages: Vec<_> = storages.collect();
+        let storages: Vec<_> = storages.chain(self.instances().map(|(name, _)| name)).collect();
+        let behind = self.plugin_behind(wanted.as_str());
+        if behind != wanted.as_str() && !storages.contains(&behind) {
+            let error = ConfigError::new(format!("plugin `{wanted}` is `{behind}`, which is no storage"));
+            return Err(self.origin.place(error, &["storage", "use"]));
+        }
         if storages.contains(&wanted.as_str()) {
             return Ok(());
         }

@@ -1,5 +1,6 @@
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// A whole number between two bounds, both included.
@@ -129,6 +130,40 @@ impl<'de> Deserialize<'de> for Gigabytes {
         deserializer.deserialize_f64(above_zero).map(Self)
     }
 }
+
+impl<const MIN: u64, const MAX: u64> JsonSchema for Whole<MIN, MAX> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("WholeFrom{MIN}To{MAX}").into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": MIN, "maximum": MAX })
+    }
+}
+
+macro_rules! above_zero {
+    ($($number:ident),+) => {$(
+        impl JsonSchema for $number {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($number).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "number", "exclusiveMinimum": 0, "maximum": Self::MAX })
+            }
+        }
+    )+};
+}
+
+above_zero!(Seconds, Cores, Gigabytes);
 
 struct AboveZero {
     max: f64,

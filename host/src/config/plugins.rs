@@ -1,7 +1,10 @@
-use std::{borrow::Borrow, collections::BTreeMap, fmt, path::PathBuf};
+use std::{borrow::Borrow, collections::BTreeMap, fmt, marker::PhantomData, path::PathBuf};
 
 use perennial_sdk::Registration;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, IntoDeserializer},
+};
 use serde_json::Value;
 
 use super::{
@@ -11,14 +14,18 @@ use super::{
 };
 
 /// A plugin's id: lowercase letters, digits and `-`, at most 64.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(with = "String", extend("pattern" = "^[a-z0-9-]{1,64}$"))]
 pub struct PluginName(String);
 
 /// `[plugins.NAME]`: where a plugin comes from, and its own settings.
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PluginSettings {
+    /// The built-in plugin that this is a further instance of, with settings of its own; without it the one of this name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<PluginName>,
     /// A native plugin's file, relative to the configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PerPlatform<PathBuf>>,
@@ -33,12 +40,13 @@ pub struct PluginSettings {
     pub trust: Option<Trust>,
     /// The plugin's own table. It may hold secrets: `Debug` keeps silent about it.
     #[serde(skip_serializing_if = "toml::Table::is_empty")]
+    #[schemars(with = "BTreeMap<String, Value>")]
     pub config: toml::Table,
 }
 
 /// One for all platforms, or one for each, such as `{ linux-x86_64 = …, macos-aarch64 = … }`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "neither a value that fits nor a table of such values by platform")]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
+#[serde(untagged)]
 pub enum PerPlatform<T> {
     /// The same everywhere.
     Any(T),
@@ -47,12 +55,13 @@ pub enum PerPlatform<T> {
 }
 
 /// A SHA-256 in hex.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(with = "String", extend("pattern" = "^[0-9A-Fa-f]{64}$"))]
 pub struct Sha256(String);
 
 /// What stands in for a hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trust {
     /// Any file will do: for development.
@@ -105,7 +114,7 @@ pub(super) fn check(
     let error = ConfigError::new(format!("no plugin `{name}` is built in")).with_help(wording::suggestion(
         name.as_str(),
         &ids,
-        "built-in plugins",
+        "`plugin`, `path` or `command` says where it comes from; built in are",
     ));
     Err(origin.place(error, &["plugins", name.as_str()]))
 }
@@ -179,7 +188,30 @@ impl TryFrom<String> for Sha256 {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let fits = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if fits { Ok(Self(text.to_lowercase())) } else { Err("not a SHA-256 in hex") }
+        if fits { Ok(Self(text.to_lowercase())) } else { Err("not a SHA-256, which is 64 digits in hex") }
+    }
+}
+
+/// Serde's own way with untagged enums would swallow why a value does not fit.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for PerPlatform<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Visitor<T> {
+            type Value = PerPlatform<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text, or a table of texts by platform")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                T::deserialize(text.to_owned().into_deserializer()).map(PerPlatform::Any)
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                BTreeMap::deserialize(de::value::MapAccessDeserializer::new(map)).map(PerPlatform::Each)
+            }
+        }
+        deserializer.deserialize_any(Visitor(PhantomData))
     }
 }
 
@@ -198,6 +230,7 @@ impl fmt::Display for PluginName {
 impl fmt::Debug for PluginSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PluginSettings")
+            .field("plugin", &self.plugin)
             .field("path", &self.path)
             .field("command", &self.command)
             .field("trust", &self.trust)

@@ -1,9 +1,10 @@
 use std::{fmt, path::PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `[registries]`: where installs get their packages. Installers see nothing of the host's environment but this.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Registries {
     /// The package index for Python.
@@ -24,14 +25,16 @@ pub struct Registries {
 }
 
 /// The URL of a registry. It may hold credentials: `Debug` keeps silent about it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(with = "String", extend("pattern" = r"^(https?://[^/]|\$\{)"))]
 pub struct Address(String);
 
 /// The URL of a sparse index of crates, with a slash at its end. The file that tells cargo about it can be read by build
 /// scripts, so it holds no credentials.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(with = "String", extend("pattern" = r"^((sparse\+)?https?://[^/]|\$\{)"))]
 pub struct CrateIndex(Address);
 
 impl Address {

@@ -3,12 +3,12 @@ use std::{
     fmt,
     ops::Range,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use toml::de::{DeTable, DeValue};
 
-use super::{ConfigError, error::Place};
+use super::{ConfigError, error::Place, shown};
 
 /// Where a configuration came from, so that a mistake found late is still shown at its line.
 #[derive(Clone, Default, PartialEq)]
@@ -32,6 +32,8 @@ pub(super) struct Resolved {
 pub(super) struct Document {
     path: PathBuf,
     text: Arc<str>,
+    /// The text without secrets.
+    shown: OnceLock<Arc<str>>,
 }
 
 /// One step into a document.
@@ -74,7 +76,7 @@ impl Origin {
 
 impl Document {
     pub(super) fn new(path: PathBuf, text: String) -> Self {
-        Self { path, text: text.into() }
+        Self { path, text: text.into(), shown: OnceLock::new() }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -85,12 +87,17 @@ impl Document {
         &self.text
     }
 
+    /// The text as people may see it.
+    fn shown(&self) -> Arc<str> {
+        self.shown.get_or_init(|| shown::masked(&self.text).into()).clone()
+    }
+
     /// The stretch `span`, cut at the end of its first line: an excerpt of half a file helps nobody.
     pub(super) fn place(&self, span: Range<usize>) -> Place {
         let start = span.start.min(self.text.len());
         let line = self.text.get(start..span.end.min(self.text.len())).unwrap_or_default();
         let line = line.lines().next().unwrap_or_default();
-        Place { file: self.path.clone(), text: self.text.clone(), span: start..start + line.len() }
+        Place { file: self.path.clone(), text: self.shown(), span: start..start + line.len() }
     }
 
     /// Follows `steps` as far as they go; none when not even the first one is there.

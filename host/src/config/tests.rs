@@ -70,7 +70,8 @@ fn the_examples_comments_are_valid_too() {
         .map(|line| line.strip_prefix('#').filter(|rest| !rest.is_empty() && !rest.starts_with(' ')).unwrap_or(line))
         .collect();
     let config = checked(&uncommented.join("\n"), VARIABLES).unwrap();
-    assert_eq!(config.plugins.len(), 2);
+    assert_eq!(config.plugins.len(), 3);
+    assert_eq!(config.instances().collect::<Vec<_>>(), [("archive", "json")]);
     assert_eq!(config.plugin_config("s3")["access_key_id"], "key");
     assert_eq!(config.registries.proxy.unwrap().as_str(), "http://user:pass@proxy.example.com:3128");
 }
@@ -105,9 +106,17 @@ fn mistakes_are_shown_at_their_place() {
         "[storage]\nuse = \"jsn\"\n",
         "[policy]\nsandbox = \"require\"\n",
         "[plugins.deno]\npath = \"libdeno.so\"\nsha256 = \"00\"\n",
+        "[plugins.deno]\npath = { linux-x86_64 = \"libdeno.so\" }\nsha256 = { linux-x86_64 = \"zz\" }\n",
+        "[plugins.deno]\npath = [\"libdeno.so\"]\n",
         "[plugins.deno]\npath = \"libdeno.so\"\n",
         "[plugins.deno]\ncommand = [\"deno\", \"run\"]\n",
+        "[plugins.archive]\nconfig = {}\n",
         "[plugins.pyton]\nconfig = { x = 1 }\n",
+        "[plugins.archive]\nplugin = \"jsn\"\n",
+        "[plugins.archive]\nplugin = \"json\"\npath = \"libarchive.so\"\n",
+        "[plugins.s3]\nplugin = \"json\"\n",
+        "[plugins.other]\nplugin = \"python\"\n",
+        "[storage]\nuse = \"archve\"\n[plugins.archive]\nplugin = \"json\"\n",
         "[log]\nlevel = \"info\"\nlevel = \"warn\"\n",
     ];
     let mut shown = String::new();
@@ -171,6 +180,19 @@ fn a_plugins_mistake_is_shown_at_its_line_without_its_secrets() {
     assert!(!format!("{config:?}").contains("s3cr3t"));
 }
 
+#[test]
+fn a_mistake_beside_a_secret_does_not_show_it() {
+    let text = "[plugins.s3.config]\nsecret_access_key = \"hunter2\"\nbucket = 1\n[limits]\ncpu = 0\n";
+    let error = load_text(text, &[]).unwrap_err();
+    assert!(!render(&error).contains("hunter2"), "{}", render(&error));
+    let config = load_text(&text.replace("cpu = 0", ""), &[]).unwrap();
+    let mut wrong = Error::invalid("invalid type: string \"hunter2\", expected u64");
+    wrong.data = json!({"path": ["secret_access_key"]});
+    let shown = render(&config.config_error("s3", &wrong));
+    assert!(shown.contains("takes a whole number, not \"(hidden)\"") && !shown.contains("hunter2"), "{shown}");
+    assert!(shown.contains("perennial.toml:2:21"), "{shown}");
+}
+
 #[tokio::test]
 async fn a_built_in_plugins_mistake_carries_its_path() {
     #[derive(serde::Deserialize)]
@@ -197,9 +219,12 @@ async fn a_built_in_plugins_mistake_carries_its_path() {
 
 #[test]
 fn strings_may_stand_for_variables_and_files() {
-    let text = "[plugins.json.config]\na = \"x${env:A}y$${env:A}${file:token}\"\nb = [\"${env:A}\"]\nc = 1979-05-27\n";
+    let text = "[plugins.json.config]\na = \"x${env:A}y$${env:A}${file:token}\"\nb = [\"${env:A}\"]\nc = 1979-05-27\n\
+                [plugins.s3.config]\nfile = \"${folder}/token\"\n";
     let config = load_text(text, &[("A", "1")]).unwrap();
     assert_eq!(config.plugin_config("json"), json!({"a": "x1y${env:A}s3cr3t", "b": ["1"], "c": "1979-05-27"}));
+    let file = PathBuf::from(config.plugin_config("s3")["file"].as_str().unwrap());
+    assert_eq!(file, config.file().unwrap().with_file_name("token"));
     for broken in ["${env:A", "${nothing:A}", "${}", "${file:missing}"] {
         let error = load_text(&format!("[plugins.json.config]\na = \"{broken}\"\n"), &[("A", "1")]).unwrap_err();
         assert_eq!(error.position(), Some((2, 6)), "{error}");

@@ -39,7 +39,11 @@ fn plain(words: &str) -> String {
         "a boolean" | "boolean" => "true or false",
         words => words,
     };
-    plain.replace("floating point `", "number `").replace("integer `", "number `").replace("string \"", "\"")
+    let number = plain.strip_prefix("floating point `").or_else(|| plain.strip_prefix("integer `"));
+    match number.and_then(|number| number.strip_suffix('`')) {
+        Some(number) => number.to_owned(),
+        None => plain.replace("string \"", "\""),
+    }
 }
 
 /// The unknown key of serde's message, when it is about one.

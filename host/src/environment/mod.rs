@@ -35,6 +35,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     blocking::blocking,
+    current::Current,
     supervisor::{ProcessSpec, Supervisor},
 };
 
@@ -58,8 +59,8 @@ pub const STARTING: (f64, f64) = (Phase::Building.span().1, Phase::ALL);
 pub struct Environments {
     supervisor: Arc<Supervisor>,
     cache_dir: PathBuf,
-    registries: Registries,
-    quota: Quota,
+    registries: Current<Registries>,
+    quota: Current<Quota>,
 }
 
 /// How much of the disk environments may take.
@@ -103,22 +104,28 @@ impl Environments {
     /// Keeps environments, locks and package caches below `cache_dir`.
     pub fn new(supervisor: Arc<Supervisor>, cache_dir: PathBuf) -> Self {
         let cache_dir = std::path::absolute(&cache_dir).unwrap_or(cache_dir);
-        let quota = Quota { all: u64::MAX, each: u64::MAX };
-        Self { supervisor, cache_dir, registries: Registries::of_this_process(), quota }
+        let quota = Current::new(Quota { all: u64::MAX, each: u64::MAX });
+        Self { supervisor, cache_dir, registries: Current::new(Registries::of_this_process()), quota }
     }
 
     /// Keeps the cache within these bounds; without any it grows for ever.
     #[must_use]
-    pub fn with_quota(mut self, quota: Quota) -> Self {
-        self.quota = quota;
+    pub fn with_quota(self, quota: Quota) -> Self {
+        self.quota.replace(quota);
         self
     }
 
     /// Uses these mirrors and proxies instead of those that this process' environment names.
     #[must_use]
-    pub fn with_registries(mut self, registries: Registries) -> Self {
-        self.registries = registries;
+    pub fn with_registries(self, registries: Registries) -> Self {
+        self.registries.replace(registries);
         self
+    }
+
+    /// Uses these from the next step of an installation on.
+    pub fn change(&self, registries: Registries, quota: Quota) {
+        self.registries.replace(registries);
+        self.quota.replace(quota);
     }
 
     /// Installs the dependencies of a plan unless they are there, writes the server's files into `server_dir`, which
@@ -213,7 +220,7 @@ impl Environments {
                 requirements: requirements.map(str::to_owned).collect(),
                 bytes: 0,
             };
-            let building = building.described(about, self.quota.each);
+            let building = building.described(about, self.quota.get().each);
             let mut places = Placeholders::new(job.toolchain)?;
             self.build(job, plan, ready.guard.as_ref(), building.root(), &mut places).await?;
             if let Some(guard) = building.finish().await? {
@@ -267,7 +274,7 @@ impl Environments {
                 requirements: environment.requirements.lines().map(str::to_owned).collect(),
                 bytes: 0,
             };
-            let building = building.described(about, self.quota.each);
+            let building = building.described(about, self.quota.get().each);
             let work = self.scratch().await?;
             // some installers insist on the name
             let name = environment.resolve.output.rsplit('/').next().unwrap_or("lock");
@@ -283,7 +290,7 @@ impl Environments {
                 let job = Job { cx, ..*job };
                 self.steps(&job, Phase::Installing).run(&environment.install, &places, work.path()).await
             };
-            quota::within(job.cx, building.root(), self.quota.each, install).await?;
+            quota::within(job.cx, building.root(), self.quota.get().each, install).await?;
             drop(packages);
             if let Some(guard) = building.finish().await? {
                 self.trim();
@@ -323,7 +330,7 @@ impl Environments {
     fn steps<'a>(&'a self, job: &'a Job<'a>, phase: Phase) -> Steps<'a> {
         Steps {
             supervisor: &self.supervisor,
-            registries: &self.registries,
+            registries: self.registries.get(),
             cx: job.cx,
             runtime_id: job.runtime_id,
             description: job.description,
@@ -362,7 +369,7 @@ impl Environments {
 
     /// Sees to it, after a build and behind everybody's back, that the cache does not outgrow its bounds.
     fn trim(&self) {
-        let (contents, most_bytes) = (Contents::of(&self.cache_dir), self.quota.all);
+        let (contents, most_bytes) = (Contents::of(&self.cache_dir), self.quota.get().all);
         if most_bytes < u64::MAX {
             tokio::task::spawn_blocking(move || contents.trim(most_bytes));
         }

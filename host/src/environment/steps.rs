@@ -23,7 +23,7 @@ pub(super) enum Phase {
 /// Runs the steps of a plan.
 pub(super) struct Steps<'a> {
     pub(super) supervisor: &'a Arc<Supervisor>,
-    pub(super) registries: &'a Registries,
+    pub(super) registries: Arc<Registries>,
     pub(super) cx: &'a Cx,
     pub(super) runtime_id: &'a str,
     pub(super) description: &'a Description,

@@ -49,7 +49,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let (reader, writer) = wire.open().map_err(|error| Error::from(error).context("the wire cannot be opened"))?;
-    let upstream = Upstream::new(reader, writer, host.settings.line_bytes, ended.clone());
+    let upstream = Upstream::new(reader, writer, host.settings.get().line_bytes, ended.clone());
     let outbox = upstream.outbox();
     let server = Server { host, registry, outbox: outbox.clone(), in_flight: upstream.in_flight() };
     match server.serve_with_ct(upstream, stop).await {

@@ -1,6 +1,7 @@
 //! What is installed: runtimes, storages and tools, by name.
 
 mod builtin;
+mod instances;
 
 use std::sync::Arc;
 

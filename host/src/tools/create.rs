@@ -49,7 +49,7 @@ impl BuiltIn for CreateServer {
     type Arguments = Arguments;
 
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {
-        let parts = arguments.parts.checked(call.host.settings.code_bytes)?;
+        let parts = arguments.parts.checked(call.host.settings.get().code_bytes)?;
         let name = arguments.name.as_deref().map(bounds::name).transpose()?;
         let (runtime, language) = call.host.plugins.runtime(&arguments.language)?;
         let from_template = parts.code.is_none();

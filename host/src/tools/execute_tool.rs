@@ -77,7 +77,7 @@ impl BuiltIn for ExecuteTool {
         let Value::Object(args) = args else { unreachable!("it was made an object above") };
         let status = server.status();
         let limit = status.spec.limits.call_timeout_s.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        let limit = limit.unwrap_or(call.host.settings.call_timeout);
+        let limit = limit.unwrap_or(call.host.settings.get().call_timeout);
         let answered = instance
             .session
             .call(ToolCall {

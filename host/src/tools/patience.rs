@@ -43,7 +43,7 @@ async fn wait<T>(
     told: fn(Progress) -> Progress,
     work: impl Future<Output = T>,
 ) -> Result<T, OutOfPatience> {
-    let work = timeout(call.host.settings.patience, work);
+    let work = timeout(call.host.settings.get().patience, work);
     let Some(sink) = &call.progress else { return work.await.map_err(|_| OutOfPatience) };
     let (reports, mut progress) = (Reports::to(sink.clone()), server.progress());
     // a build that somebody else began has told something already

@@ -38,7 +38,7 @@ impl BuiltIn for UpdateServer {
     type Arguments = Arguments;
 
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {
-        let parts = arguments.parts.checked(call.host.settings.code_bytes)?;
+        let parts = arguments.parts.checked(call.host.settings.get().code_bytes)?;
         let server = target::running(&call, &arguments.server_id).await?;
         let (given_up, cancelled) = watch::channel(false);
         let caller = Caller(Some(given_up));
@@ -48,7 +48,7 @@ impl BuiltIn for UpdateServer {
             cx = cx.with_progress(move |step| reports.send(&step));
         }
         let mut updating = tokio::spawn(update(cx, server.clone(), parts));
-        match timeout(call.host.settings.patience, &mut updating).await {
+        match timeout(call.host.settings.get().patience, &mut updating).await {
             Ok(done) => done.map_err(|error| Error::internal("the update ended early").caused_by(&error))?,
             Err(_) => {
                 caller.leaves_it_to_go_on();

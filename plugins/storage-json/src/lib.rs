@@ -22,7 +22,7 @@ const INDEX: &str = "index.json";
 #[derive(Debug, Default, Deserialize)]
 #[serde(crate = "perennial_sdk::serde", deny_unknown_fields, default)]
 pub struct Config {
-    /// The file that users know, `saved_servers.json` in the data folder by default; the versions are kept beside it, in
+    /// The file that users know, an absolute path; `saved_servers.json` in the data folder by default. The versions are kept beside it, in
     /// a folder of the same name that ends in `.d`.
     pub path: Option<PathBuf>,
 }
@@ -39,10 +39,14 @@ impl Plugin for JsonStorage {
 
     async fn init(config: Config, home: Home) -> Result<Self> {
         let path = config.path.unwrap_or_else(|| home.data_dir.join("saved_servers.json"));
-        let path = std::path::absolute(&path).map_err(|error| Error::from(error).context("cannot use `path`"))?;
+        // clients start hosts in arbitrary folders: each would have a library of its own
+        if !path.is_absolute() {
+            let error = Error::invalid(format!("`{}` is no absolute path", path.display()));
+            return Err(at_path(error.hint(format!("`${{folder}}/{}` lies beside the configuration", path.display()))));
+        }
         if path.file_stem().is_none() || path.extension().is_some_and(|extension| extension == "d") {
-            return Err(Error::invalid(format!("`{}` is no name for the file of saved servers", path.display()))
-                .hint("give a file, such as `saved_servers.json` in a folder of its own"));
+            let error = Error::invalid(format!("`{}` is no name for the file of saved servers", path.display()));
+            return Err(at_path(error.hint("give a file, such as `saved_servers.json` in a folder of its own")));
         }
         let folder = Folder::new(path.with_extension("d"));
         let library = Arc::new(ObjectLibrary::new(folder).with_index(INDEX));
@@ -113,6 +117,11 @@ impl Storage for JsonStorage {
         self.view.take_over().await;
         self.library.collect(cx, retention).await
     }
+}
+
+/// Says which key of the configuration is wrong.
+fn at_path(error: Error) -> Error {
+    Error { data: perennial_sdk::serde_json::json!({ "path": ["path"] }), ..error }
 }
 
 /// The page with those of `more` that belong on it.

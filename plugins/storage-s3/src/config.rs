@@ -209,7 +209,8 @@ impl Config {
     fn authorities(&self) -> Result<Vec<Certificate>> {
         let Some(file) = &self.ca_file else { return Ok(Vec::new()) };
         if !file.is_absolute() {
-            let error = Error::invalid(format!("`{}` is no absolute path", file.display()));
+            let error = Error::invalid(format!("`{}` is no absolute path", file.display()))
+                .hint(format!("`${{folder}}/{}` lies beside the configuration", file.display()));
             return Err(at("ca_file", error));
         }
         let wrong = |error: Error| at("ca_file", error.context(format!("cannot use `{}`", file.display())));

@@ -209,6 +209,10 @@ async fn the_file_can_be_elsewhere() {
     storage.put(&Cx::detached(), &server("server-a", "a"), Expected::New, &PutId::random()).await.unwrap();
     assert!(path.is_file() && library.data.join("team/library.d/s/server-a/0000000001.json").is_file());
     assert!(!library.path().exists());
+    for nowhere in ["library.json", "/", "/library.d"] {
+        let error = JsonStorage::open(json!({ "path": nowhere }), home()).await.err().unwrap();
+        assert_eq!(error.data["path"], json!(["path"]), "{nowhere}: {error}");
+    }
     let error = JsonStorage::open(json!({ "pth": path }), home()).await.err().unwrap();
     assert!(error.message.contains("unknown field `pth`"), "{error}");
 }
