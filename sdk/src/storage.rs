@@ -143,9 +143,10 @@ pub struct PutId(String);
 
 /// Which part of a listing is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Page {
     /// [`Listing::next`] of the page before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// At most this many items.
     pub limit: usize,
