@@ -159,6 +159,12 @@ impl Opened {
         Self { runtime: None, storage: None, tools: None, lifecycle: plugin }
     }
 
+    /// A plugin that is not linked in, without anything that it provides yet; `shutdown` ends it.
+    #[doc(hidden)]
+    pub fn foreign(shutdown: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static) -> Self {
+        Self { runtime: None, storage: None, tools: None, lifecycle: Arc::new(Foreign(shutdown)) }
+    }
+
     /// Ends the plugin: what must still be written is written.
     pub async fn shutdown(&self) {
         self.lifecycle.shutdown().await;
@@ -174,5 +180,13 @@ trait Lifecycle: Send + Sync {
 impl<P: Plugin> Lifecycle for P {
     fn shutdown(&self) -> BoxFuture<'_, ()> {
         Box::pin(Plugin::shutdown(self))
+    }
+}
+
+struct Foreign<F>(F);
+
+impl<F: Fn() -> BoxFuture<'static, ()> + Send + Sync> Lifecycle for Foreign<F> {
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        (self.0)()
     }
 }

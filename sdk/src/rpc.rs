@@ -51,7 +51,7 @@ impl From<RpcError> for Error {
         let RpcError { code, message, data } = error;
         let mut facts = match data {
             Value::Object(facts) => facts,
-            Value::Null => Map::new(),
+            other if other == Value::Null || other == "" => Map::new(),
             other => Map::from_iter([("value".to_owned(), other)]),
         };
         let kind = match (facts.shift_remove("code"), code) {

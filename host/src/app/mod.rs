@@ -24,7 +24,7 @@ use crate::{
     launch::Launch,
     library::Library,
     mcp::{SessionLimits, Wire, server},
-    plugins::Plugins,
+    plugins::{Plugins, Surroundings},
     sources::Sources,
     supervisor::{StopGrace, Supervisor},
     toolchain::Toolchains,
@@ -53,15 +53,17 @@ impl App {
     /// # Errors
     /// A plugin that does not take its part of the configuration.
     pub async fn open(config: &Config, directories: &Directories) -> Result<Arc<Self>, ConfigError> {
-        let home = Home { data_dir: directories.data.clone() };
-        let plugins = Plugins::open(&home, |plugin| config.plugin_config(plugin))
-            .await
-            .map_err(|(plugin, error)| config.config_error(&plugin, &error))?;
-        let plugins = Arc::new(plugins);
-        let storage = config.storage.plugin.as_str();
-        let storage = plugins.storage(storage).map_err(|error| config.config_error(storage, &error))?;
         let settings = Settings::from(config);
         let supervisor = Supervisor::new(directories.state.clone());
+        let plugins = Arc::new(plugins(config, directories, &supervisor).await?);
+        let storage = config.storage.plugin.as_str();
+        let storage = match plugins.storage(storage) {
+            Ok(storage) => storage,
+            Err(error) => {
+                plugins.shutdown_processes().await;
+                return Err(config.storage_error(&error));
+            }
+        };
         let launch = Arc::new(Launch {
             plugins: plugins.clone(),
             toolchains: Arc::new(Toolchains::new(
@@ -128,11 +130,34 @@ impl App {
     pub async fn close(&self) {
         let grace = StopGrace { eof: LAST_WISHES, term: LAST_WISHES };
         let servers = async {
-            let _ = timeout(3 * LAST_WISHES, self.host.catalog.shutdown(grace)).await;
+            let (catalog, plugins) = (self.host.catalog.shutdown(grace), self.host.plugins.shutdown_processes());
+            let _ = timeout(3 * LAST_WISHES, async { tokio::join!(catalog, plugins) }).await;
             self.supervisor.shutdown().await;
         };
         tokio::join!(servers, self.host.plugins.shutdown());
     }
+}
+
+/// Opens the plugins.
+///
+/// # Errors
+/// One that does not take its configuration.
+pub(super) async fn plugins(
+    config: &Config,
+    directories: &Directories,
+    supervisor: &Arc<Supervisor>,
+) -> Result<Plugins, ConfigError> {
+    let settings = Settings::from(config);
+    let around = Surroundings {
+        home: Home { data_dir: directories.data.clone() },
+        copies: directories.cache.join("plugins"),
+        supervisor: supervisor.clone(),
+        start: settings.start_timeout,
+        limit: settings.call_timeout,
+    };
+    Plugins::open(&around, config.third_party(), |plugin| config.plugin_config(plugin))
+        .await
+        .map_err(|(plugin, error)| config.config_error(&plugin, &error))
 }
 
 /// What this process' environment says of registries, and before it what the configuration says.

@@ -1,26 +1,66 @@
-//! What is installed: runtimes, storages and tools, by name.
+//! What is installed: runtimes, storages and tools, by name; linked in, loaded, or running as a process.
 
 mod builtin;
+mod inspect;
+mod lives;
+mod log;
+mod mcp_tools;
+mod native;
+mod process;
+mod proxy;
+mod source;
+mod transport;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
-use perennial_sdk::{Description, DynStorage, DynTools, Error, Home, LanguageRuntime, Opened, Registration, Result};
+use futures_util::future::join_all;
+use perennial_sdk::{Description, DynStorage, DynTools, Error, ErrorCode, LanguageRuntime, Opened, Result};
 use serde_json::Value;
 
-/// The opened plugins.
+pub use inspect::{Inspected, Pin, inspect};
+pub use source::{Source, Surroundings, loopback};
+
+/// The opened plugins, and those that could not be opened.
 pub struct Plugins {
     all: Vec<Plugin>,
+    failed: Vec<Failed>,
 }
 
 /// A plugin at work.
 pub struct Plugin {
     /// Its name in the configuration.
     pub name: String,
-    /// The version of its crate.
+    /// Its version, as it tells it.
     pub version: String,
-    opened: Opened,
+    /// What it provides.
+    pub opened: Opened,
+    origin: Origin,
     description: Option<Arc<Description>>,
 }
+
+/// A plugin that is not there.
+pub struct Failed {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Where it would come from.
+    pub origin: Origin,
+    /// Why it is not.
+    pub error: Error,
+}
+
+/// Where a plugin comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// It is linked into this program.
+    BuiltIn,
+    /// A library.
+    File(PathBuf),
+    /// Program and arguments.
+    Command(Vec<String>),
+}
+
+/// A plugin of the configuration: where it comes from, or why nobody can say.
+pub type Configured = Result<Source, (Origin, Error)>;
 
 /// A language runtime with what it says of itself.
 #[derive(Clone)]
@@ -35,20 +75,65 @@ pub struct Runtime {
     pub description: Arc<Description>,
 }
 
+/// How calls crossed the boundary to loaded plugins so far, in the whole process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traffic {
+    /// Calls that have not come back.
+    pub in_flight: usize,
+    /// Calls that came back twice, or were never made.
+    pub stray: u64,
+}
+
+impl Traffic {
+    /// As it is now.
+    pub fn now() -> Self {
+        Self { in_flight: native::in_flight(), stray: native::stray() }
+    }
+}
+
 impl Plugins {
-    /// Opens every plugin that is linked into this program; `config` gives each its own table.
+    /// Opens every plugin that is linked into this program and those of `configured`, which go before a built-in one of
+    /// the same name; `config` gives each its own table.
+    ///
+    /// A plugin of others that does not open is left out, and [`Plugins::failed`] tells why.
     ///
     /// # Errors
-    /// The name of the plugin whose configuration does not fit, and why.
-    pub async fn open(home: &Home, config: impl Fn(&str) -> Value) -> Result<Self, (String, Error)> {
-        let mut all = Vec::new();
-        for registration in builtin::registrations() {
-            let Registration { id, version, open, .. } = registration;
-            let opened = open(config(id), home.clone()).await.map_err(|error| ((*id).to_owned(), error))?;
-            let description = opened.runtime.as_ref().map(|runtime| Arc::new(runtime.describe()));
-            all.push(Plugin { name: (*id).into(), version: (*version).into(), opened, description });
+    /// The name of a plugin that does not take its configuration, and why.
+    pub async fn open(
+        around: &Surroundings,
+        configured: BTreeMap<String, Configured>,
+        config: impl Fn(&str) -> Value,
+    ) -> Result<Self, (String, Error)> {
+        let (mut all, mut failed) = (Vec::new(), Vec::new());
+        for registration in builtin::registrations().into_iter().filter(|one| !configured.contains_key(one.id)) {
+            let (name, opened) = (registration.id, (registration.open)(config(registration.id), around.home.clone()));
+            let opened = opened.await.map_err(|error| (name.to_owned(), error))?;
+            all.push(Plugin::new(name, registration.version, opened));
         }
-        Ok(Self { all })
+        let opening = configured.into_iter().map(async |(name, source)| {
+            let (origin, opened) = match source {
+                Ok(source) => (source.origin(), source.open(&name, config(&name), around).await),
+                Err((origin, error)) => (origin, Err(error)),
+            };
+            (name, origin, opened)
+        });
+        for (name, origin, opened) in join_all(opening).await {
+            match opened {
+                Ok(plugin) => all.push(Plugin { origin, ..plugin }),
+                Err(error) if error.is_about_config() => return Err((name, error)),
+                Err(error) => {
+                    tracing::error!(plugin = name, "the plugin is not loaded: {error}");
+                    failed.push(Failed { name, origin, error });
+                }
+            }
+        }
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Self { all, failed })
+    }
+
+    /// Those that could not be opened.
+    pub fn failed(&self) -> &[Failed] {
+        &self.failed
     }
 
     /// All of them, by name.
@@ -74,8 +159,9 @@ impl Plugins {
             })
             .ok_or_else(|| {
                 let shown: String = language.chars().take(40).collect();
+                let failed = self.failed.iter().map(|failed| format!("; the plugin {failed}")).collect::<String>();
                 Error::unsupported(format!("no runtime for the language `{shown}`"))
-                    .hint(format!("`language` is one of: {}", known()))
+                    .hint(format!("`language` is one of: {}{failed}", known()))
             })
     }
 
@@ -92,6 +178,10 @@ impl Plugins {
     /// `not_found`, with the storages that there are.
     pub fn storage(&self, name: &str) -> Result<Arc<dyn DynStorage>> {
         let found = self.all.iter().find(|plugin| plugin.name == name).and_then(|plugin| plugin.opened.storage.clone());
+        if let Some(failed) = self.failed.iter().find(|failed| failed.name == name) {
+            let why = failed.error.clone();
+            return Err(Error { code: ErrorCode::NotFound, ..why }.context("the plugin is not loaded"));
+        }
         found.ok_or_else(|| {
             let known: Vec<_> =
                 self.all.iter().filter(|plugin| plugin.opened.storage.is_some()).map(|p| p.name.as_str()).collect();
@@ -104,11 +194,14 @@ impl Plugins {
         self.all.iter().filter_map(|plugin| Some((plugin.name.as_str(), plugin.opened.tools.clone()?)))
     }
 
-    /// Ends all of them: what must still be written is written.
+    /// Ends those that are not processes: what must still be written is written.
     pub async fn shutdown(&self) {
-        for plugin in &self.all {
-            plugin.opened.shutdown().await;
-        }
+        join_all(self.all.iter().filter(|plugin| !plugin.is_process()).map(|plugin| plugin.opened.shutdown())).await;
+    }
+
+    /// Ends those that are processes, which can write only as long as the supervisor lets them live.
+    pub async fn shutdown_processes(&self) {
+        join_all(self.all.iter().filter(|plugin| plugin.is_process()).map(|plugin| plugin.opened.shutdown())).await;
     }
 
     /// The language runtimes.
@@ -125,6 +218,20 @@ impl Plugins {
 }
 
 impl Plugin {
+    pub(super) fn new(name: &str, version: &str, opened: Opened) -> Self {
+        let description = opened.runtime.as_ref().map(|runtime| Arc::new(runtime.describe()));
+        Self { name: name.into(), version: version.into(), opened, origin: Origin::BuiltIn, description }
+    }
+
+    /// Where it comes from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    fn is_process(&self) -> bool {
+        matches!(self.origin, Origin::Command(_))
+    }
+
     /// Among `runtime`, `storage` and `tools`.
     pub fn provides(&self) -> Vec<&'static str> {
         let kinds = [
@@ -133,5 +240,42 @@ impl Plugin {
             ("tools", self.opened.tools.is_some()),
         ];
         kinds.into_iter().filter_map(|(kind, there)| there.then_some(kind)).collect()
+    }
+}
+
+impl Source {
+    fn origin(&self) -> Origin {
+        match self {
+            Self::Native { path, .. } => Origin::File(path.clone()),
+            Self::Process { command, .. } => Origin::Command(command.clone()),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BuiltIn => f.write_str("built in"),
+            Self::File(path) => path.display().fmt(f),
+            Self::Command(command) => f.write_str(&command.join(" ")),
+        }
+    }
+}
+
+/// ``deno` is not loaded: why``
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is not loaded: {}", self.name, self.error)
+    }
+}
+
+trait AboutConfig {
+    /// Whether it tells of a mistake in the plugin's own table.
+    fn is_about_config(&self) -> bool;
+}
+
+impl AboutConfig for Error {
+    fn is_about_config(&self) -> bool {
+        self.code == ErrorCode::Invalid && self.data.get("path").is_some()
     }
 }
