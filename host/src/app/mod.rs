@@ -2,6 +2,7 @@
 
 mod command;
 mod doctor;
+mod installed;
 mod tour;
 mod warm;
 
@@ -9,6 +10,7 @@ use std::{sync::Arc, time::Duration};
 
 pub use command::{call, check, remove, saved, saved_server, serve};
 pub use doctor::{Checkup, FolderCheck, LanguageCheck, ProgramCheck, StorageCheck, doctor};
+pub use installed::{Installed, installed};
 pub use tour::tour;
 pub use warm::{Warmed, warm};
 
@@ -155,7 +157,19 @@ pub(super) async fn plugins(
         start: settings.start_timeout,
         limit: settings.call_timeout,
     };
-    Plugins::open(&around, config.third_party(), |plugin| config.plugin_config(plugin))
+    let mut configured = config.third_party();
+    for (name, one) in &mut configured {
+        // a session does not come this far with one; a listing shows it among the others
+        if let Err(error) = config.check_plugin(name, &perennial_sdk::registrations()) {
+            let origin = match one {
+                Ok(source) => source.origin(),
+                Err((origin, _)) => origin.clone(),
+            };
+            *one = Err((origin, Error::unsupported(error.to_string())));
+        }
+    }
+    let configured = configured.into_iter().map(|(name, one)| (name.to_string(), one)).collect();
+    Plugins::open(&around, configured, |plugin| config.plugin_config(plugin))
         .await
         .map_err(|(plugin, error)| config.config_error(&plugin, &error))
 }

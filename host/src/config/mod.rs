@@ -114,9 +114,9 @@ impl Config {
     }
 
     /// The plugins of the file that are not built in, by name.
-    pub fn third_party(&self) -> BTreeMap<String, Configured> {
+    pub fn third_party(&self) -> BTreeMap<PluginName, Configured> {
         let sources = self.plugins.iter();
-        sources.filter_map(|(name, settings)| Some((name.to_string(), plugins::source(self, settings)?))).collect()
+        sources.filter_map(|(name, settings)| Some((name.clone(), plugins::source(self, settings)?))).collect()
     }
 
     /// Turns what a plugin says about its `config` table into an error at the line and column of the mistake, which

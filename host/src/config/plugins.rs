@@ -164,7 +164,9 @@ pub(super) fn source(config: &Config, settings: &PluginSettings) -> Option<Confi
         let pin = match settings.sha256.as_ref().map(PerPlatform::here) {
             Some(Some(sha256)) => Pin::Sha256(sha256.0.clone()),
             Some(None) => return Some(missing("`sha256`")),
-            None => Pin::Unpinned,
+            None if settings.trust == Some(Trust::Unpinned) => Pin::Unpinned,
+            // the check of the file says so better
+            None => return Some(missing("`sha256`")),
         };
         return Some(Ok(Source::Native { path: config.resolve(path), pin }));
     }

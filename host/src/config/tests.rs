@@ -65,8 +65,9 @@ fn the_examples_comments_are_valid_too() {
         .map(|line| line.strip_prefix('#').filter(|rest| !rest.is_empty() && !rest.starts_with(' ')).unwrap_or(line))
         .collect();
     let config = checked(&uncommented.join("\n"), &[("PROXY_PASSWORD", "pass")]).unwrap();
+    assert_eq!(config.third_party().len(), 2);
     assert_eq!(config.registries.proxy.unwrap().as_str(), "http://user:pass@proxy.example.com:3128");
-    assert_eq!(config.plugins.len(), 1);
+    assert_eq!(config.plugins.len(), 3);
 }
 
 #[test]
@@ -97,7 +98,11 @@ fn mistakes_are_shown_at_their_place() {
         "[policy]\nsandbox = \"require\"\n",
         "[plugins.deno]\npath = \"libdeno.so\"\nsha256 = \"00\"\n",
         "[plugins.deno]\npath = \"libdeno.so\"\n",
-        "[plugins.deno]\ncommand = [\"deno\", \"run\"]\n",
+        "[plugins.deno]\npath = \"libdeno.so\"\ncommand = [\"deno\", \"run\"]\n",
+        "[plugins.deno]\ncommand = []\n",
+        "[plugins.deno]\ntrust = \"unpinned\"\ncommand = [\"deno\"]\n",
+        "[plugins.deno]\npath = \"libdeno.so\"\ntrust = \"unpinned\"\nenv = { A = \"b\" }\n",
+        "[plugins.deno]\ncommand = [\"deno\"]\nline_mb = 0\n",
         "[plugins.pyton]\nconfig = { x = 1 }\n",
         "[log]\nlevel = \"info\"\nlevel = \"warn\"\n",
     ];

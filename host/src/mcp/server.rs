@@ -19,6 +19,7 @@ use super::{
     Reply, Wire,
     calls::ProgressSink,
     outbox::Outbox,
+    session::tool_result,
     upstream::{InFlight, Upstream},
 };
 use crate::{
@@ -103,10 +104,13 @@ impl Server {
     fn result(&self, reply: Reply, context: &RequestContext<RoleServer>) -> CallToolResult {
         match reply {
             Reply::Said(said) => said.into(),
-            Reply::Value(value) => serde_json::from_value(value).unwrap_or_else(|error| {
-                let why = format!("the plugin's answer is not a tool result: {error}");
-                super::Said::failure("call the tool", &Error::internal(why)).into()
-            }),
+            Reply::Value(value) => match tool_result(value.to_string().into()) {
+                Ok(passed) => self.result(Reply::Passed(passed), context),
+                Err(_) => {
+                    let why = format!("the plugin's answer is not a tool result: {value:.300}");
+                    super::Said::failure("call the tool", &Error::internal(why)).into()
+                }
+            },
             Reply::Passed(passed) => {
                 let modern = context.protocol_version().is_some_and(|version| !version.has_initialize());
                 let passed = if modern { passed.with_result_type() } else { passed };

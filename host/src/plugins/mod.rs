@@ -244,7 +244,8 @@ impl Plugin {
 }
 
 impl Source {
-    fn origin(&self) -> Origin {
+    /// Where it comes from.
+    pub fn origin(&self) -> Origin {
         match self {
             Self::Native { path, .. } => Origin::File(path.clone()),
             Self::Process { command, .. } => Origin::Command(command.clone()),

@@ -158,6 +158,14 @@ impl Conversation {
     }
 }
 
+/// Nobody talks to it any more.
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        self.outbox.close();
+        self.process.kill();
+    }
+}
+
 impl Mortal for Conversation {
     fn death(&self) -> Option<Error> {
         self.shared.death.get().cloned()

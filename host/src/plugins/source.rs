@@ -1,9 +1,4 @@
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use perennial_sdk::{BoxFuture, Cx, Error, ErrorCode, Exported, Home, Opened, Result, method};
 
