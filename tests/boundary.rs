@@ -286,7 +286,7 @@ fn no_call_is_lost_or_counted_twice() {
         let (mut made, mut lives) = (0, 0);
         while made < calls {
             // a few panics use a plugin up, so that there are many of them
-            let plugin = library("faulty_plugin").open("faulty", json!({}), &around).await.unwrap();
+            let plugin = library("faulty_plugin").open("stressed", json!({}), &around).await.unwrap();
             lives += 1;
             let tools = tools(&plugin);
             let batch = (calls - made).min(2000);
@@ -300,13 +300,13 @@ fn no_call_is_lost_or_counted_twice() {
             }
         }
         let settled = async {
-            while Traffic::now().in_flight > 0 {
+            while Traffic::of("stressed").in_flight > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         let waited = tokio::time::timeout(Duration::from_secs(30), settled).await;
-        println!("{made} calls of {lives} plugins: {:?}", Traffic::now());
-        assert!(waited.is_ok() && Traffic::now().stray == 0, "{:?}", Traffic::now());
+        println!("{made} calls of {lives} plugins: {:?}", Traffic::of("stressed"));
+        assert!(waited.is_ok() && Traffic::of("stressed").stray == 0, "{:?}", Traffic::of("stressed"));
     });
 }
 

@@ -75,19 +75,19 @@ pub struct Runtime {
     pub description: Arc<Description>,
 }
 
-/// How calls crossed the boundary to loaded plugins so far, in the whole process.
+/// How calls crossed the boundary to loaded plugins so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Traffic {
-    /// Calls that have not come back.
+    /// Calls to one plugin that have not come back.
     pub in_flight: usize,
-    /// Calls that came back twice, or were never made.
+    /// Calls to any plugin that came back twice, or were never made.
     pub stray: u64,
 }
 
 impl Traffic {
     /// As it is now.
-    pub fn now() -> Self {
-        Self { in_flight: native::in_flight(), stray: native::stray() }
+    pub fn of(plugin: &str) -> Self {
+        Self { in_flight: native::in_flight(plugin), stray: native::stray() }
     }
 }
 

@@ -50,9 +50,13 @@ pub(super) fn stray() -> u64 {
     STRAY.load(Ordering::Relaxed)
 }
 
-/// The calls that have not come back, of all plugins.
-pub(super) fn in_flight() -> usize {
-    PENDING.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+/// The calls to a plugin that have not come back.
+pub(super) fn in_flight(plugin: &str) -> usize {
+    let of = |shard: &Mutex<HashMap<u64, Pending>>| {
+        let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        shard.values().filter(|call| call.instance.library.name == plugin).count()
+    };
+    PENDING.iter().map(of).sum()
 }
 
 /// Calls that a plugin may leave unanswered before it gets no more.

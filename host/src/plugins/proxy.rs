@@ -64,7 +64,12 @@ impl Proxy {
     }
 
     /// Ends the plugin: what must still be written is written, within half a second.
-    pub(super) async fn shutdown(&self) {
+    pub(super) async fn shutdown(self: Arc<Self>) {
+        // where it was opened: whoever ends it may have no timers
+        let _ = self.handle.clone().spawn(async move { self.end().await }).await;
+    }
+
+    async fn end(&self) {
         let cx = Cx::detached().with_timeout(LAST_WISHES);
         if let Err(error) = self.ask::<Value>(&cx, method::SHUTDOWN, &(), 0).await {
             tracing::debug!(plugin = self.name, %error, "the plugin did not end by itself");

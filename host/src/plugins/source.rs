@@ -243,8 +243,7 @@ fn tool_plugin(name: &str, tools: McpTools) -> Plugin {
 
 fn shutdown_of(proxy: Arc<Proxy>) -> impl Fn() -> BoxFuture<'static, ()> + Send + Sync {
     move || {
-        let proxy = proxy.clone();
-        Box::pin(async move { proxy.shutdown().await })
+        Box::pin(proxy.clone().shutdown())
     }
 }
 
