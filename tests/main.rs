@@ -17,6 +17,7 @@ mod cases {
     mod guide;
     mod library;
     mod node;
+    mod plugins;
     mod processes;
     mod progress;
     mod protocol;

@@ -242,9 +242,7 @@ fn tool_plugin(name: &str, tools: McpTools) -> Plugin {
 }
 
 fn shutdown_of(proxy: Arc<Proxy>) -> impl Fn() -> BoxFuture<'static, ()> + Send + Sync {
-    move || {
-        Box::pin(proxy.clone().shutdown())
-    }
+    move || Box::pin(proxy.clone().shutdown())
 }
 
 async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
