@@ -53,6 +53,16 @@ impl Peers {
         command
     }
 
+    /// The host's binary.
+    pub(crate) fn binary(&self) -> &Path {
+        &self.host
+    }
+
+    /// The folder of this run.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// As little as the host's binary can do.
     pub(crate) fn host_version(&self) -> Command {
         let mut command = command(&self.host);

@@ -1,5 +1,6 @@
 //! What is measured: one file each.
 
+pub(crate) mod boundary;
 mod call;
 mod create;
 mod initialize;
@@ -27,10 +28,13 @@ pub(crate) enum Case {
     Create,
     /// PSS of the host when it is idle.
     Memory,
+    /// A call of a plugin: built in, native, out of process.
+    Boundary,
 }
 
 impl Case {
-    pub(crate) const ALL: [Self; 5] = [Self::Initialize, Self::Call, Self::Throughput, Self::Create, Self::Memory];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Initialize, Self::Call, Self::Throughput, Self::Create, Self::Memory, Self::Boundary];
 
     pub(crate) fn run(self, peers: &Peers, quick: bool, report: &mut Report) -> Result<()> {
         match self {
@@ -39,6 +43,7 @@ impl Case {
             Self::Throughput => throughput::run(peers, quick, report),
             Self::Create => create::run(peers, quick, report),
             Self::Memory => memory::run(peers, quick, report),
+            Self::Boundary => boundary::run(peers, quick, report),
         }
     }
 }
@@ -51,6 +56,7 @@ impl fmt::Display for Case {
             Self::Throughput => "throughput",
             Self::Create => "create",
             Self::Memory => "memory",
+            Self::Boundary => "boundary",
         })
     }
 }

@@ -128,7 +128,9 @@ impl Conversation {
             pending.insert(id, Pending { answer, cx: cx.clone() });
         }
         let mut waiting = Waiting { id, shared: &self.shared, outbox: &self.outbox, came_back: false };
-        let timeout = cx.remaining().map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+        // an MCP server takes the first message for broken when it has more members than JSON-RPC names
+        let remaining = cx.remaining().filter(|_| method != method::INIT);
+        let timeout = remaining.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
         let mut line = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"{method}\"").into_bytes();
         if let Some(timeout) = timeout {
             line.extend_from_slice(format!(",\"timeout_ms\":{timeout}").as_bytes());
