@@ -97,7 +97,7 @@ fn what_is_wrong_with_a_library_is_told_before_any_of_it_runs() {
     file("noise.so", &[0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0]);
     file("cut.so", &good[..good.len() / 2]);
     let mut foreign = good.clone();
-    foreign[18..20].copy_from_slice(&[0xb7, 0]);
+    foreign[18..20].copy_from_slice(&[0xf3, 0]);
     file("foreign.so", &foreign);
     fs::create_dir(home.path().join("folder.so")).unwrap();
     let pipe = Command::new("mkfifo").arg(home.path().join("pipe.so")).status().unwrap();
@@ -145,6 +145,7 @@ fn what_is_wrong_with_a_library_is_told_before_any_of_it_runs() {
     let shown = rows.iter().filter(|(_, row)| !row["problem"].is_null()).map(|(name, row)| {
         let problem = row["problem"].as_str().unwrap().replace(&folder, "HOME");
         let problem = problem.replace(&sha256(&home.path().join("good.so")), "SHA256").replace(libc.trim(), "LIBC");
+        let problem = problem.replace(std::env::consts::ARCH, "ARCH");
         format!("{name}: {problem}\n")
     });
     insta::assert_snapshot!(shown.collect::<Vec<_>>().join("\n"));

@@ -5,6 +5,7 @@ use std::{
     io::{self, Read},
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use object::{Architecture, BinaryFormat, Object, ObjectKind, ObjectSection, read::NameOrOrdinal};
@@ -13,6 +14,9 @@ use sha2::{Digest, Sha256};
 
 /// The version of the interface that this program speaks.
 const SPOKEN: &str = "1";
+
+/// How long a copy is kept that nobody uses.
+const KEPT_FOR: Duration = Duration::from_secs(30 * 86_400);
 
 /// What a file must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,13 +109,26 @@ impl Inspected {
         }
         let copy = dir.join(format!("{}{}", self.sha256, std::env::consts::DLL_SUFFIX));
         if fs::read(&copy).is_ok_and(|there| there == self.bytes) {
+            // kept for as long as somebody uses it
+            let _ = File::open(&copy).and_then(|file| file.set_modified(SystemTime::now()));
             return Ok(copy);
         }
+        forget_old_copies(dir);
         let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(dir).map_err(failed)?;
         io::Write::write_all(&mut file, &self.bytes).map_err(failed)?;
         file.as_file().set_permissions(fs::Permissions::from_mode(0o500)).map_err(failed)?;
         file.persist(&copy).map_err(|error| failed(error.error))?;
         Ok(copy)
+    }
+}
+
+/// Removes copies that no start has used for a month; what is loaded stays usable without its name.
+fn forget_old_copies(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let used = entry.metadata().and_then(|file| file.modified()).ok();
+        if used.and_then(|used| used.elapsed().ok()).is_some_and(|age| age > KEPT_FOR) {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 

@@ -1,13 +1,13 @@
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use perennial_sdk::{BoxFuture, Error, Result};
 use tokio::time::sleep;
 
 use super::transport::Mortal;
-use crate::supervisor::{Restart, Verdict};
+use crate::supervisor::Restart;
 
 /// Something that is made anew for the next call after it has died, until it dies too often.
 pub(super) struct Lives<T> {
@@ -16,7 +16,14 @@ pub(super) struct Lives<T> {
     /// Whether a death delays the next life.
     delays: bool,
     current: Mutex<Option<Life<T>>>,
-    deaths: tokio::sync::Mutex<Restart>,
+    past: tokio::sync::Mutex<Past>,
+}
+
+/// The lives before, and how the last one ended.
+#[derive(Default)]
+struct Past {
+    deaths: Restart,
+    last: Option<Error>,
 }
 
 pub(super) type Make<T> = Box<dyn Fn() -> BoxFuture<'static, Result<Arc<T>>> + Send + Sync>;
@@ -28,7 +35,7 @@ struct Life<T> {
 
 impl<T: Mortal> Lives<T> {
     pub(super) fn new(name: &str, make: Make<T>) -> Self {
-        Self { name: name.into(), make, delays: true, current: Mutex::default(), deaths: tokio::sync::Mutex::default() }
+        Self { name: name.into(), make, delays: true, current: Mutex::default(), past: tokio::sync::Mutex::default() }
     }
 
     /// The same, with a first life that was made before.
@@ -52,21 +59,23 @@ impl<T: Mortal> Lives<T> {
         if let Some(alive) = self.alive() {
             return Ok(alive);
         }
-        let mut deaths = self.deaths.lock().await;
+        let mut past = self.past.lock().await;
         if let Some(alive) = self.alive() {
             return Ok(alive);
         }
         let dead = self.current().take();
         if let Some(Life { it, began }) = dead {
             let why = it.death().unwrap_or_else(|| Error::unavailable("it ended"));
-            if deaths.died(began.elapsed(), Instant::now()) == Verdict::Failed {
-                *self.current() = Some(Life { it, began });
-                return Err(self.disabled(&why));
-            }
+            past.died(began.elapsed(), why);
+        }
+        if past.deaths.has_failed() {
+            return Err(self.disabled(past.last.as_ref()));
+        }
+        if let Some(why) = &past.last {
             tracing::warn!(plugin = self.name, error = %why, "the plugin is started again");
         }
         if self.delays {
-            sleep(deaths.wait(Instant::now())).await;
+            sleep(past.deaths.wait(Instant::now())).await;
         }
         match (self.make)().await {
             Ok(it) => {
@@ -74,8 +83,8 @@ impl<T: Mortal> Lives<T> {
                 Ok(it)
             }
             Err(error) => {
-                deaths.died(std::time::Duration::ZERO, Instant::now());
-                if deaths.has_failed() { Err(self.disabled(&error)) } else { Err(error) }
+                past.died(Duration::ZERO, error.clone());
+                Err(error)
             }
         }
     }
@@ -86,19 +95,25 @@ impl<T: Mortal> Lives<T> {
         current.as_ref().filter(|life| life.it.death().is_none()).map(|life| life.it.clone())
     }
 
-    fn disabled(&self, why: &Error) -> Error {
+    fn disabled(&self, last: Option<&Error>) -> Error {
         let (most, minutes) = (Restart::MOST_DEATHS, Restart::WINDOW.as_secs() / 60);
-        let mut error = Error::unavailable(format!(
-            "the plugin `{}` is disabled: it failed {most} times within {minutes} minutes, the last time because {why}",
-            self.name
-        ));
-        error.retryable = false;
-        error.data = why.data.clone();
-        error.hint("it is tried again when Perennial is started again")
+        let (why, data) =
+            last.map_or_else(Default::default, |why| (format!(", the last time because {why}"), why.data.clone()));
+        let name = &self.name;
+        let message = format!("the plugin `{name}` is disabled: it failed {most} times within {minutes} minutes{why}");
+        Error { retryable: false, data, ..Error::unavailable(message) }
+            .hint("it is tried again when Perennial is started again")
     }
 
     fn current(&self) -> MutexGuard<'_, Option<Life<T>>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Past {
+    fn died(&mut self, up: Duration, why: Error) {
+        self.deaths.died(up, Instant::now());
+        self.last = Some(why);
     }
 }
 
