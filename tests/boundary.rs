@@ -241,10 +241,13 @@ fn who_waits_no_longer_is_not_kept_waiting() {
 fn a_plugin_that_blocks_keeps_only_its_own_callers_waiting() {
     RUNTIME.block_on(async {
         let around = Surroundings { limit: Duration::from_millis(200), ..nowhere() };
-        let plugin = loopback::<Faulty>(json!({}), &around).await.unwrap();
-        let late = said(&*tools(&plugin), "block", json!({})).await.unwrap_err();
-        assert_eq!(late.code, ErrorCode::Timeout);
-        assert_eq!(said(&*tools(&plugin), "echo", json!({ "message": "a" })).await.unwrap(), "a");
+        let plugin = library("faulty_plugin").open("faulty", json!({}), &around).await.unwrap();
+        for _ in 0..3 {
+            let late = said(&*tools(&plugin), "block", json!({})).await.unwrap_err();
+            assert_eq!(late.code, ErrorCode::Timeout);
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            assert_eq!(said(&*tools(&plugin), "echo", json!({ "message": "a" })).await.unwrap(), "a");
+        }
     });
 }
 
@@ -279,7 +282,7 @@ fn no_call_is_lost_or_counted_twice() {
         .ok()
         .and_then(|seed| seed.parse().ok())
         .unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos().into());
-    println!("PERENNIAL_SEED={seed} PERENNIAL_STRESS={calls}");
+    eprintln!("PERENNIAL_SEED={seed} PERENNIAL_STRESS={calls}");
     RUNTIME.block_on(async {
         let around = nowhere();
         let mut random = Random(seed);
@@ -305,7 +308,7 @@ fn no_call_is_lost_or_counted_twice() {
             }
         };
         let waited = tokio::time::timeout(Duration::from_secs(30), settled).await;
-        println!("{made} calls of {lives} plugins: {:?}", Traffic::of("stressed"));
+        eprintln!("{made} calls of {lives} plugins: {:?}", Traffic::of("stressed"));
         assert!(waited.is_ok() && Traffic::of("stressed").stray == 0, "{:?}", Traffic::of("stressed"));
     });
 }

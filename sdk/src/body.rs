@@ -1,6 +1,6 @@
 //! Long texts travel beside the JSON: escaping and unescaping them costs twenty times more than copying them.
 
-use std::mem::take;
+use std::{borrow::Cow, mem::take};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -39,7 +39,14 @@ pub fn pack(value: &impl Serialize, longest: usize) -> Result<(Vec<u8>, Vec<u8>)
     if longest < LONG {
         return Ok((serde_json::to_vec(value)?, Vec::new()));
     }
-    let mut value = serde_json::to_value(value)?;
+    pack_value(serde_json::to_value(value)?)
+}
+
+/// [`pack`] of a value that nobody else needs: its long texts are not copied.
+///
+/// # Errors
+/// None; it is as [`pack`].
+pub fn pack_value(mut value: Value) -> Result<(Vec<u8>, Vec<u8>)> {
     let mut parts = Vec::new();
     cut(&mut value, &mut Vec::new(), &mut parts);
     let described = parts.iter().map(|(at, text)| Part { at: at.clone(), len: text.len() }).collect();
@@ -49,31 +56,48 @@ pub fn pack(value: &impl Serialize, longest: usize) -> Result<(Vec<u8>, Vec<u8>)
     Ok((serde_json::to_vec(&Envelope { value, body: described })?, body))
 }
 
-/// What [`pack`] put together. No JSON at all is null.
+/// What [`pack`] put together. No JSON at all is null. A body that is one text, and owned, becomes that text as it is.
 ///
 /// # Errors
 /// When it does not fit.
-pub fn unpack<T: DeserializeOwned>(json: &[u8], mut body: &[u8]) -> Result<T> {
+pub fn unpack<'a, T: DeserializeOwned>(json: &[u8], body: impl Into<Cow<'a, [u8]>>) -> Result<T> {
+    let body = body.into();
     let misfit = |error: serde_json::Error| Error::invalid(error.to_string());
     if body.is_empty() {
         let json = if json.is_empty() { b"null" } else { json };
         return serde_json::from_slice(json).map_err(misfit);
     }
     let Envelope { mut value, body: parts } = serde_json::from_slice(json).map_err(misfit)?;
-    for Part { at, len } in parts {
-        let (text, rest) = body.split_at_checked(len).ok_or_else(|| Error::invalid("the body is too short"))?;
-        let text = std::str::from_utf8(text).map_err(|_| Error::invalid("the body is not UTF-8"))?;
-        let place = at.iter().try_fold(&mut value, |value, step| match step {
-            Step::Key(key) => value.get_mut(key),
-            Step::Index(index) => value.get_mut(index),
-        });
-        *place.ok_or_else(|| Error::invalid("the body belongs nowhere"))? = Value::String(text.to_owned());
-        body = rest;
+    let whole: usize = parts.iter().map(|part| part.len).fold(0, usize::saturating_add);
+    if whole != body.len() {
+        return Err(Error::invalid(format!("the body has {} bytes of {whole}", body.len())));
     }
-    if !body.is_empty() {
-        return Err(Error::invalid("the body is too long"));
+    let not_text = || Error::invalid("the body is not UTF-8");
+    match parts.as_slice() {
+        [part] => {
+            let text = String::from_utf8(body.into_owned()).map_err(|_| not_text())?;
+            put_back(&mut value, &part.at, text)?;
+        }
+        parts => {
+            let mut rest = &*body;
+            for Part { at, len } in parts {
+                let (text, after) = rest.split_at(*len);
+                let text = std::str::from_utf8(text).map_err(|_| not_text())?;
+                put_back(&mut value, at, text.to_owned())?;
+                rest = after;
+            }
+        }
     }
     serde_json::from_value(value).map_err(misfit)
+}
+
+fn put_back(value: &mut Value, at: &[Step], text: String) -> Result<()> {
+    let place = at.iter().try_fold(value, |value, step| match step {
+        Step::Key(key) => value.get_mut(key),
+        Step::Index(index) => value.get_mut(index),
+    });
+    *place.ok_or_else(|| Error::invalid("the body belongs nowhere"))? = Value::String(text);
+    Ok(())
 }
 
 /// The bytes of the longest text in `value`.
@@ -119,16 +143,16 @@ mod tests {
             json!({ "a": ["x".repeat(5000), 1, { "é": "y".repeat(4096) }], "b": "short", "0": "z".repeat(9000) });
         let (json, body) = pack(&value, longest(&value)).unwrap();
         assert!(json.len() < 300 && body.len() == 5000 + 4096 + 9000);
-        assert_eq!(unpack::<Value>(&json, &body).unwrap(), value);
+        assert_eq!(unpack::<Value>(&json, &*body).unwrap(), value);
         assert!(unpack::<Value>(&json, &body[1..]).is_err());
-        assert!(unpack::<Value>(&json, &[&body[..], b"x"].concat()).is_err());
-        assert!(unpack::<Value>(b"{\"value\":1,\"body\":[{\"at\":[\"a\"],\"len\":1}]}", b"x").is_err());
+        assert!(unpack::<Value>(&json, [&body[..], b"x"].concat()).is_err());
+        assert!(unpack::<Value>(b"{\"value\":1,\"body\":[{\"at\":[\"a\"],\"len\":1}]}", b"x".as_slice()).is_err());
     }
 
     #[test]
     fn short_values_have_no_body() {
         let (json, body) = pack(&json!({ "a": 1 }), 0).unwrap();
         assert_eq!((json.as_slice(), body.len()), (&b"{\"a\":1}"[..], 0));
-        assert_eq!(unpack::<Option<u8>>(b"", b"").unwrap(), None);
+        assert_eq!(unpack::<Option<u8>>(b"", b"".as_slice()).unwrap(), None);
     }
 }

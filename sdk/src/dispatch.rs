@@ -108,7 +108,11 @@ impl Dispatcher {
         let tools = self.opened()?.tools.as_ref().ok_or_else(|| self.lacks("tools"))?;
         let method::ToolCall { name, arguments } = params(method::TOOLS_CALL, json, body)?;
         let result = tools.call(cx, &name, arguments).await?;
-        self.answer(&result, body::longest(&result))
+        if self.bodies == Bodies::Inline || body::longest(&result) < body::LONG {
+            return answer(&result);
+        }
+        let (json, body) = body::pack_value(result)?;
+        Ok(Answer { json, body })
     }
 
     async fn storage_method(

@@ -9,10 +9,10 @@ use std::{
     pin::pin,
     ptr::null_mut,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::FutureExt;
@@ -85,8 +85,18 @@ static HOST: AtomicBool = AtomicBool::new(false);
 struct Instance {
     dispatcher: Dispatcher,
     host: &'static abi::Host,
-    /// Tells the calls that go on when nobody waits for them any more.
-    calls: Mutex<HashMap<u64, watch::Sender<bool>>>,
+    /// The calls that go on.
+    calls: Mutex<HashMap<u64, Running>>,
+    /// How many of them were given up.
+    given_up: AtomicUsize,
+}
+
+/// A call that goes on.
+struct Running {
+    /// Tells it that nobody waits for it any more.
+    gave_up: watch::Sender<bool>,
+    /// When that was.
+    since: Option<Instant>,
 }
 
 /// A call on its way through the plugin. Its bytes stay valid until it is completed.
@@ -115,7 +125,12 @@ unsafe extern "C" fn create<P: Exported>(host: *const abi::Host) -> *mut c_void 
         if !HOST.load(Ordering::Relaxed) {
             forward::install(host, log);
         }
-        let instance = Instance { dispatcher: Dispatcher::of::<P>(Bodies::Apart), host, calls: Mutex::default() };
+        let instance = Instance {
+            dispatcher: Dispatcher::of::<P>(Bodies::Apart),
+            host,
+            calls: Mutex::default(),
+            given_up: AtomicUsize::new(0),
+        };
         Some(Arc::into_raw(Arc::new(instance)).cast_mut().cast())
     };
     catch_unwind(create).ok().flatten().unwrap_or(null_mut())
@@ -134,8 +149,11 @@ unsafe extern "C" fn cancel(this: *mut c_void, id: u64) {
     let _ = catch_unwind(|| {
         // SAFETY: `this` came from `create` and was not given back.
         let instance = unsafe { &*this.cast::<Instance>() };
-        if let Some(call) = instance.calls().get(&id) {
-            call.send_replace(true);
+        if let Some(call) = instance.calls().get_mut(&id)
+            && call.since.replace(Instant::now()).is_none()
+        {
+            instance.given_up.fetch_add(1, Ordering::Relaxed);
+            call.gave_up.send_replace(true);
         }
     });
 }
@@ -160,8 +178,9 @@ unsafe extern "C" fn call(this: *mut c_void, call: *const abi::Call) {
     let completer = Completer { host: instance.host, id: incoming.id };
     let _ = catch_unwind(AssertUnwindSafe(move || {
         let (gave_up, cancelled) = watch::channel(false);
-        instance.calls().insert(incoming.id, gave_up);
-        if let Some(runtime) = runtime() {
+        instance.calls().insert(incoming.id, Running { gave_up, since: None });
+        let runtime = if instance.is_stuck() { fresh_runtime() } else { runtime() };
+        if let Some(runtime) = runtime {
             runtime.spawn(run(instance, incoming, cancelled, completer));
         }
     }));
@@ -188,7 +207,7 @@ async fn run(instance: Arc<Instance>, incoming: Incoming, cancelled: watch::Rece
             },
         }
     };
-    instance.calls().remove(&id);
+    instance.ended(id);
     match outcome {
         Outcome::Answered(Ok(Answer { json, body })) => completer.complete(abi::OK, &json, &body),
         Outcome::Answered(Err(error)) => completer.fail(abi::ERROR, &error),
@@ -206,8 +225,30 @@ enum Outcome {
 }
 
 impl Instance {
-    fn calls(&self) -> MutexGuard<'_, HashMap<u64, watch::Sender<bool>>> {
+    fn calls(&self) -> MutexGuard<'_, HashMap<u64, Running>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ended(&self, id: u64) {
+        if self.calls().remove(&id).is_some_and(|call| call.since.is_some()) {
+            self.given_up.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a call goes on that was given up long ago, which only one that blocks its thread does; each counts once.
+    fn is_stuck(&self) -> bool {
+        if self.given_up.load(Ordering::Relaxed) == 0 {
+            return false;
+        }
+        let mut stuck = false;
+        for call in self.calls().values_mut() {
+            if call.since.is_some_and(|since| since.elapsed() > STUCK_AFTER) {
+                call.since = None;
+                self.given_up.fetch_sub(1, Ordering::Relaxed);
+                stuck = true;
+            }
+        }
+        stuck
     }
 }
 
@@ -246,15 +287,34 @@ impl Bytes {
     }
 }
 
-/// The runtime of this library: a host's runtime belongs to another copy of tokio.
+/// The runtime of this library: a host's runtime belongs to another copy of tokio. It has one thread, since to wake one is
+/// cheaper than to wake one of two.
 fn runtime() -> Option<&'static Runtime> {
-    static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
-    let build = || {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        builder.worker_threads(2).thread_name("perennial-plugin").enable_all().build().ok()
-    };
-    RUNTIME.get_or_init(build).as_ref()
+    let current = *CURRENT.read().unwrap_or_else(PoisonError::into_inner);
+    current.or_else(fresh_runtime)
 }
+
+/// A runtime in the place of one whose thread is blocked, or of none; the blocked one when there were too many.
+fn fresh_runtime() -> Option<&'static Runtime> {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    let mut current = CURRENT.write().unwrap_or_else(PoisonError::into_inner);
+    if MADE.load(Ordering::Relaxed) < MOST_RUNTIMES {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        if let Ok(runtime) = builder.worker_threads(1).thread_name("perennial-plugin").enable_all().build() {
+            MADE.fetch_add(1, Ordering::Relaxed);
+            *current = Some(Box::leak(Box::new(runtime)));
+        }
+    }
+    *current
+}
+
+static CURRENT: RwLock<Option<&'static Runtime>> = RwLock::new(None);
+
+/// A call that still goes on so long after it was given up blocks its thread.
+const STUCK_AFTER: Duration = Duration::from_millis(100);
+
+/// Threads that a plugin may block before its calls wait for them.
+const MOST_RUNTIMES: usize = 16;
 
 fn progress_of(source: Source, progress: &Progress) {
     if let Ok(json) = serde_json::to_vec(progress) {

@@ -84,7 +84,16 @@ impl Proxy {
         params: &impl Serialize,
         longest: usize,
     ) -> Result<T> {
-        let (json, body) = body::pack(params, if self.transport.takes_bodies() { longest } else { 0 })?;
+        let packed = body::pack(params, if self.transport.takes_bodies() { longest } else { 0 })?;
+        self.send(cx, method, packed).await
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        cx: &Cx,
+        method: &'static str,
+        (json, body): (Vec<u8>, Vec<u8>),
+    ) -> Result<T> {
         let limit = cx.remaining().map_or(self.limit, |left| left.min(self.limit));
         let limited = cx.clone().with_timeout(limit);
         let response = tokio::select! {
@@ -93,7 +102,7 @@ impl Proxy {
             () = cx.cancelled() => return Err(Error::new(ErrorCode::Cancelled, "cancelled")),
             () = sleep(limit) => return Err(self.late(method, limit)),
         };
-        body::unpack(&response.json, &response.body).map_err(|error| {
+        body::unpack(&response.json, response.body).map_err(|error| {
             Error::internal(format!("the answer of the plugin `{}` to `{method}` does not fit: {error}", self.name))
         })
     }
@@ -172,8 +181,13 @@ impl DynTools for Proxy {
     fn call<'a>(&'a self, cx: &'a Cx, name: &'a str, arguments: Map<String, Value>) -> BoxFuture<'a, Result<Value>> {
         Box::pin(async move {
             let longest = arguments.values().map(body::longest).max().unwrap_or(0);
+            if self.transport.takes_bodies() && longest >= body::LONG {
+                let named = [("name", Value::from(name)), ("arguments", Value::from(arguments))];
+                let params = named.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<Value>();
+                return self.send(cx, method::TOOLS_CALL, body::pack_value(params)?).await;
+            }
             let params = method::ToolCall { name: Cow::Borrowed(name), arguments };
-            self.ask(cx, method::TOOLS_CALL, &params, longest).await
+            self.ask(cx, method::TOOLS_CALL, &params, 0).await
         })
     }
 }
