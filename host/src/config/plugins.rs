@@ -94,8 +94,9 @@ pub(super) fn check(
     built_in: &[&Registration],
 ) -> Result<(), ConfigError> {
     let at = |key: &str, error: ConfigError| Err(origin.place(error, &["plugins", name.as_str(), key]));
-    let alone =
-        |key: &str, other: &str| at(key, ConfigError::new(format!("plugin `{name}` has a `{key}` but no `{other}`")));
+    let alone = |key: &str, other: &str| {
+        at(key, ConfigError::new(format!("plugin `{name}` sets `{key}` but has no `{other}`")))
+    };
     if settings.path.is_some() && settings.command.is_some() {
         return at("command", ConfigError::new(format!("plugin `{name}` has both a `path` and a `command`")));
     }
