@@ -274,6 +274,21 @@ fn a_panic_gives_the_next_call_a_fresh_instance_until_there_were_too_many() {
     });
 }
 
+#[test]
+fn an_answer_above_the_line_limit_fails_its_call_alone() {
+    RUNTIME.block_on(async {
+        let Source::Process { command, env, cwd, .. } = ourselves() else { unreachable!("it is a process") };
+        let narrow = Source::Process { command, env, cwd, line_bytes: 10_000 };
+        let plugin = narrow.open("narrow", json!({}), &nowhere()).await.unwrap();
+        let tools = tools(&plugin);
+        let error = said(&*tools, "echo", json!({ "message": "x".repeat(20_000) })).await.unwrap_err();
+        assert!(error.message.contains("longer than the limit of 10000 bytes"), "{error}");
+        assert_eq!(error.hint.as_deref(), Some("`line_mb` in `[plugins.narrow]` gives it more"));
+        assert_eq!(said(&*tools, "echo", json!({ "message": "short" })).await.unwrap(), "short");
+        plugin.opened.shutdown().await;
+    });
+}
+
 /// Calls of every kind at once, some given up and some in panic: `PERENNIAL_STRESS` says how many, 3,000 without it.
 #[test]
 fn no_call_is_lost_or_counted_twice() {
