@@ -16,7 +16,8 @@ use perennial::{
 };
 use perennial_faulty_plugin::Faulty;
 use perennial_sdk::{
-    Cx, DynTools, Error, ErrorCode, Exported, Home, Opened, Plugin, Result,
+    Cx, DynTools, Error, ErrorCode, Expected, Exported, Home, Opened, Page, Plugin, PutId, Result, Retention,
+    SavedServer, ServerId,
     testkit::{assert_runtime, assert_storage},
 };
 use serde_json::{Map, Value, json};
@@ -96,10 +97,12 @@ beyond!(LoadedJson, "json", |config, around| library("storage_json").open("json"
 beyond!(LoadedNode, "node", |config, around| library("runtime_node").open("node", config, &around));
 beyond!(LoadedPython, "python", |config, around| library("runtime_python").open("python", config, &around));
 beyond!(LoadedRust, "rust", |config, around| library("runtime_rust").open("rust", config, &around));
+beyond!(LoadedS3, "s3", |config, around| library("storage_s3").open("s3", config, &around));
 beyond!(LoopedJson, "json", |config, around| loopback::<perennial_storage_json::JsonStorage>(config, &around));
 beyond!(LoopedNode, "node", |config, around| loopback::<perennial_runtime_node::Node>(config, &around));
 beyond!(LoopedPython, "python", |config, around| loopback::<perennial_runtime_python::Python>(config, &around));
 beyond!(LoopedRust, "rust", |config, around| loopback::<perennial_runtime_rust::Rust>(config, &around));
+beyond!(LoopedS3, "s3", |config, around| loopback::<perennial_storage_s3::S3Storage>(config, &around));
 beyond!(PythonStorage, "storage-py", |config, around| program(&["python3", "storage.py"]).open("py", config, &around));
 
 #[test]
@@ -126,9 +129,57 @@ fn the_linked_default_storage_conforms_beyond_the_boundary() {
     assert_storage::<LoopedJson>(json!({}));
 }
 
+/// Its suite needs a store, and passes on one in the tests of its crate; here is what the boundary adds to it.
+#[test]
+fn the_bucket_storage_opens_and_points_at_mistakes_beyond_the_boundary() {
+    RUNTIME.block_on(async {
+        opens_and_points_at_mistakes::<LoadedS3>().await;
+        opens_and_points_at_mistakes::<LoopedS3>().await;
+    });
+}
+
+async fn opens_and_points_at_mistakes<P: Exported>() {
+    let open = |config| P::open(config, Home { data_dir: scratch().join("s3") });
+    let wrong = open(json!({ "bucket": 5 })).await.err().unwrap();
+    assert_eq!((&wrong.code, &wrong.data["path"]), (&ErrorCode::Invalid, &json!(["bucket"])), "{wrong:?}");
+    // nobody listens there: the way to the store goes through the plugin's own runtime, and its errors come back whole
+    let opened = open(json!({
+        "bucket": "servers", "endpoint": "http://127.0.0.1:1", "region": "here",
+        "access_key_id": "key", "secret_access_key": "secret",
+    }));
+    let opened = opened.await.unwrap();
+    let storage = opened.storage.clone().unwrap();
+    assert!(storage.location().contains("servers") && !storage.location().contains("secret"), "{}", storage.location());
+    let cx = Cx::detached().with_timeout(Duration::from_secs(5));
+    let error = storage.list(&cx, &Page::default()).await.unwrap_err();
+    assert!(matches!(error.code, ErrorCode::Unavailable | ErrorCode::Timeout), "{error:?}");
+    assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+    opened.shutdown().await;
+}
+
 #[test]
 fn a_storage_in_python_conforms() {
     assert_storage::<PythonStorage>(json!({}));
+}
+
+/// The storage in Python knows neither of them, as one that was written before they were.
+#[test]
+fn what_a_storage_does_not_know_is_done_without_it_or_refused() {
+    RUNTIME.block_on(async {
+        let plugin = program(&["python3", "storage.py"]).open("py", json!({}), &nowhere()).await.unwrap();
+        let storage = plugin.opened.storage.clone().unwrap();
+        let (cx, id) = (Cx::detached(), "upkeep".parse::<ServerId>().unwrap());
+        let record = SavedServer { server_id: id.to_string(), ..SavedServer::default() };
+        storage.put(&cx, &record, Expected::Any, &PutId::random()).await.unwrap();
+        let checked = storage.check(&cx, false).await.unwrap();
+        assert!(checked.servers >= 1 && checked.versions >= 1 && checked.is_well(), "{checked:?}");
+        let deleted = storage.deleted(&cx, &Page::default()).await.unwrap_err();
+        let collected = storage.collect(&cx, &Retention::default()).await.unwrap_err();
+        assert_eq!((deleted.code, collected.code), (ErrorCode::Unsupported, ErrorCode::Unsupported));
+        assert!(deleted.message.starts_with("this storage cannot list what was deleted"), "{}", deleted.message);
+        assert!(collected.message.contains("removes nothing by itself"), "{}", collected.message);
+        plugin.opened.shutdown().await;
+    });
 }
 
 /// Not a test of its own: another one runs this program for it, as a plugin.

@@ -16,12 +16,20 @@ mod cases {
     mod config;
     mod guide;
     mod library;
+    mod moving;
     mod node;
+    mod old_system;
     mod plugins;
     mod processes;
     mod progress;
     mod protocol;
+    mod published;
     mod python;
+    mod registries;
     mod rust;
+    mod s3;
+    mod twenty;
+    mod upkeep;
+    mod versions;
 }
 mod support;

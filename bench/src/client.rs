@@ -80,6 +80,29 @@ impl Client {
         }
     }
 
+    /// Requests that are all made before the first answer is read; their `result`s in the same order.
+    pub(crate) fn at_once(&mut self, method: &str, params: &[Value]) -> Result<Vec<Value>> {
+        let mut lines = String::new();
+        let first = self.next + 1;
+        for params in params {
+            let id = self.next_id();
+            lines += &format!("{}\n", json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }));
+        }
+        self.write(lines.as_bytes())?;
+        let mut results = vec![Value::Null; params.len()];
+        while results.iter().any(Value::is_null) {
+            let mut answer: Value = serde_json::from_slice(self.read_line()?)?;
+            let Some(number) = answer["id"].as_u64().and_then(|id| id.checked_sub(first)) else { continue };
+            if !answer["result"].is_object() || answer["result"]["isError"] == true {
+                return Err(Error::internal(format!("`{method}` was answered with {answer}")));
+            }
+            if let Some(result) = results.get_mut(number as usize) {
+                *result = answer["result"].take();
+            }
+        }
+        Ok(results)
+    }
+
     /// A tool of the host; its `structuredContent`.
     pub(crate) fn tool(&mut self, name: &str, arguments: Value) -> Result<Value> {
         let mut result = self.request("tools/call", json!({ "name": name, "arguments": arguments }))?;

@@ -16,6 +16,7 @@ pub(crate) struct Environment {
     pub(crate) kernel: String,
     pub(crate) rustc: String,
     pub(crate) python: String,
+    pub(crate) node: String,
     /// Of the last minute, before the run: above the number of cores somebody else is working.
     pub(crate) load: String,
 }
@@ -35,6 +36,7 @@ impl Environment {
             kernel: first("/proc/sys/kernel/osrelease"),
             rustc: said("rustc", &["--version"]),
             python: said("python3", &["--version"]),
+            node: said("node", &["--version"]),
             load: first("/proc/loadavg"),
         }
     }

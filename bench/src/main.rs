@@ -4,6 +4,7 @@ mod cases;
 mod client;
 mod echo;
 mod environment;
+mod node;
 mod peers;
 mod relay;
 mod report;

@@ -1,6 +1,7 @@
 //! What is measured side by side: the host, and what a client could start without it.
 
 use std::{
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -16,6 +17,20 @@ pub(crate) const PYTHON_SERVER: &str = include_str!("../../plugins/runtime-pytho
 
 /// How the host starts a Python server without dependencies.
 const PYTHON_FLAGS: [&str; 7] = ["-E", "-s", "-B", "-u", "-X", "utf8", "-S"];
+
+/// The way to the registries of packages, which is all of our environment that the host is given.
+const REGISTRIES: [&str; 10] = [
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "NPM_CONFIG_REGISTRY",
+    "npm_config_registry",
+    "CARGO_HTTP_CAINFO",
+    "CARGO_HTTP_PROXY",
+];
 
 /// Where the peers are, and the folders that the host works in.
 pub(crate) struct Peers {
@@ -50,17 +65,42 @@ impl Peers {
             command.env(format!("PERENNIAL_{name}_DIR"), self.folder.path().join(folder));
         }
         command.env("HOME", self.folder.path().join("home")).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.envs(REGISTRIES.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        // where rustup's compilers are, although the home is another
+        let rustup = std::env::home_dir().map(|home| home.join(".rustup")).filter(|folder| folder.is_dir());
+        command.envs(std::env::var_os("RUSTUP_HOME").or(rustup.map(Into::into)).map(|folder| ("RUSTUP_HOME", folder)));
+        command
+    }
+
+    /// A folder that ends with the run.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The folders that dependencies were installed in.
+    pub(crate) fn environments(&self) -> Result<Vec<PathBuf>> {
+        let slots = std::fs::read_dir(self.folder.path().join("cache/environments"))?.flatten();
+        let attempts = slots.flat_map(|slot| std::fs::read_dir(slot.path()).into_iter().flatten().flatten());
+        Ok(attempts.map(|attempt| attempt.path()).filter(|path| path.is_dir()).collect())
+    }
+
+    /// A new folder that ends with the run.
+    pub(crate) fn new_folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.folder.path().join(name);
+        std::fs::create_dir(&folder)?;
+        Ok(folder)
+    }
+
+    /// The host with its library in this folder.
+    pub(crate) fn host_at(&self, data: &Path) -> Command {
+        let mut command = self.host();
+        command.env("PERENNIAL_DATA_DIR", data);
         command
     }
 
     /// The host's binary.
     pub(crate) fn binary(&self) -> &Path {
         &self.host
-    }
-
-    /// The folder of this run.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     /// As little as the host's binary can do.
@@ -88,6 +128,19 @@ impl Peers {
             _ => Err(Error::internal(format!("the echo server was not created: {created}"))),
         }
     }
+}
+
+impl Drop for Peers {
+    /// What the host installed is sealed, and as it is nobody could remove it.
+    fn drop(&mut self) {
+        unseal(self.folder.path());
+    }
+}
+
+fn unseal(folder: &Path) {
+    let _ = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700));
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).for_each(|entry| unseal(&entry.path()));
 }
 
 /// This program as one of its own peers.

@@ -61,9 +61,9 @@ impl Report {
 
     /// The table, in Markdown, on standard output.
     pub(crate) fn print(&self) -> Result<()> {
-        let Environment { commit, cores, processor, kernel, rustc, python, load } = &self.environment;
+        let Environment { commit, cores, processor, kernel, rustc, python, node, load } = &self.environment;
         let mut text = format!(
-            "commit {commit}, {cores} cores ({processor}), Linux {kernel}, {rustc}, {python}, load {load} at the start\n\n"
+            "commit {commit}, {cores} cores ({processor}), Linux {kernel}, {rustc}, {python}, Node {node}, load {load} at the start\n\n"
         );
         text.push_str(&row(["", "measured", "target", ""].map(str::to_owned)));
         text.push_str("|---|---:|---:|---|\n");

@@ -2,16 +2,19 @@
 
 pub mod app;
 mod blocking;
+pub mod bounds;
 pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod environment;
 pub mod exit;
 pub mod host;
+pub mod identity;
 pub mod launch;
 pub mod library;
 pub mod log;
 pub mod mcp;
+pub mod moving;
 pub mod plugins;
 pub mod schema;
 pub mod sources;

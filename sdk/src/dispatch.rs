@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    BoxFuture, Cx, DynStorage, Error, Exported, Home, Opened, Page, Result, body,
+    BoxFuture, Cx, DynStorage, Error, Exported, Home, Opened, Page, Result, Retention, body,
     method::{self, Bulk},
 };
 
@@ -133,6 +133,9 @@ impl Dispatcher {
             method::STORAGE_PUT => put(storage, cx, json, body).await,
             method::STORAGE_VERSIONS => versions(storage, cx, json, body).await,
             method::STORAGE_DELETE => delete(storage, cx, json, body).await,
+            method::STORAGE_DELETED => deleted(storage, cx, json, body).await,
+            method::STORAGE_CHECK => check(storage, cx, json, body).await,
+            method::STORAGE_COLLECT => collect(storage, cx, json, body).await,
             _ => return None,
         })
     }
@@ -175,6 +178,21 @@ async fn versions(storage: &dyn DynStorage, cx: &Cx, json: &[u8], body: &[u8]) -
 async fn delete(storage: &dyn DynStorage, cx: &Cx, json: &[u8], body: &[u8]) -> Result<Answer> {
     let method::Delete { id, expected } = params(method::STORAGE_DELETE, json, body)?;
     answer(&storage.delete(cx, &id, expected).await?)
+}
+
+async fn deleted(storage: &dyn DynStorage, cx: &Cx, json: &[u8], body: &[u8]) -> Result<Answer> {
+    let page: Page = params(method::STORAGE_DELETED, json, body)?;
+    answer(&storage.deleted(cx, &page).await?)
+}
+
+async fn check(storage: &dyn DynStorage, cx: &Cx, json: &[u8], body: &[u8]) -> Result<Answer> {
+    let method::Check { repair } = params(method::STORAGE_CHECK, json, body)?;
+    answer(&storage.check(cx, repair).await?)
+}
+
+async fn collect(storage: &dyn DynStorage, cx: &Cx, json: &[u8], body: &[u8]) -> Result<Answer> {
+    let retention: Retention = params(method::STORAGE_COLLECT, json, body)?;
+    answer(&storage.collect(cx, &retention).await?)
 }
 
 /// The message that a panic carried.

@@ -69,6 +69,7 @@ mod storage;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod tool;
+mod upkeep;
 
 pub use context::{Cx, Progress};
 pub use error::{Error, ErrorCode, Result};
@@ -84,8 +85,12 @@ pub use runtime::{
 };
 pub use spec::{Dependencies, Limits, Network, Permissions, ServerId, ServerSpec};
 pub use stdio::serve;
-pub use storage::{Capabilities, DynStorage, Expected, Listing, Page, PutId, SavedServer, Storage, Summary, Version};
+pub use storage::{
+    Capabilities, ClientIdentity, DynStorage, Expected, HostIdentity, Listing, Page, PutId, SavedBy, SavedServer,
+    Storage, Summary, Version, check_by_reading,
+};
 pub use tool::{DynTools, ToolDefinition, ToolProvider};
+pub use upkeep::{Checked, Collected, CollectedServer, Finding, FindingKind, Retention};
 
 #[doc(hidden)]
 pub use {inventory, serde, serde_json};
@@ -97,10 +102,10 @@ pub const SDK_VERSION: &str = env!("CARGO_PKG_VERSION");
 /// What a plugin's source needs in scope.
 pub mod prelude {
     pub use crate::{
-        Capabilities, CommandLine, Cx, Dependencies, Description, Environment, Error, ErrorCode, Expected, Home,
-        Language, LanguageRuntime, Listing, ObjectLibrary, Objects, Page, Plan, Plugin, Program, ProgramHome, PutId,
-        Resolve, Result, SavedServer, ServerId, ServerSpec, Stage, Step, Storage, Summary, Template, ToolDefinition,
-        ToolProvider, Toolchain, Version, export_plugin,
+        Capabilities, Checked, Collected, CommandLine, Cx, Dependencies, Description, Environment, Error, ErrorCode,
+        Expected, Home, Language, LanguageRuntime, Listing, ObjectLibrary, Objects, Page, Plan, Plugin, Program,
+        ProgramHome, PutId, Resolve, Result, Retention, SavedServer, ServerId, ServerSpec, Stage, Step, Storage,
+        Summary, Template, ToolDefinition, ToolProvider, Toolchain, Version, export_plugin,
     };
     pub use serde::{self, Deserialize, Serialize};
     pub use serde_json::{Value, json};

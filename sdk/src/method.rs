@@ -25,6 +25,12 @@ pub const STORAGE_PUT: &str = "storage/put";
 pub const STORAGE_VERSIONS: &str = "storage/versions";
 /// [`Delete`] → [`Version`].
 pub const STORAGE_DELETE: &str = "storage/delete";
+/// [`Page`](crate::Page) → [`Listing`](crate::Listing); a storage may do without this one and those below.
+pub const STORAGE_DELETED: &str = "storage/deleted";
+/// [`Check`] → [`Checked`](crate::Checked).
+pub const STORAGE_CHECK: &str = "storage/check";
+/// [`Retention`](crate::Retention) → [`Collected`](crate::Collected).
+pub const STORAGE_COLLECT: &str = "storage/collect";
 /// Nothing → [`Description`](crate::Description).
 pub const RUNTIME_DESCRIBE: &str = "runtime/describe";
 /// [`PlanFor`] → [`Plan`].
@@ -109,6 +115,14 @@ pub struct Delete<'a> {
     pub id: Cow<'a, ServerId>,
     /// What the writer believes.
     pub expected: Expected,
+}
+
+/// Checks what is saved.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Check {
+    /// Whether to mend what can be mended.
+    #[serde(default)]
+    pub repair: bool,
 }
 
 /// Asks for a plan.

@@ -15,6 +15,9 @@ pub trait Objects: Send + Sync + 'static {
 
     /// Every object whose key starts with `prefix` and sorts after `after`, in the order of the keys' bytes. At most
     /// `limit` of them; fewer only when there are no more. What cannot be looked at is an error, never left out.
+    ///
+    /// Saves are safe with a listing that lags behind creates, collections are not: they need one that shows every object
+    /// whose create was answered before.
     fn list(
         &self,
         prefix: &str,

@@ -1,9 +1,13 @@
 use std::{collections::BTreeMap, fmt, future::Future};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
-use crate::{BoxFuture, Cx, Dependencies, Limits, Permissions, Plugin, Result, ServerId, ServerSpec, ToolDefinition};
+use crate::{
+    BoxFuture, Checked, Collected, Cx, Dependencies, Error, ErrorCode, Finding, FindingKind, Limits, Permissions,
+    Plugin, Result, Retention, ServerId, ServerSpec, ToolDefinition,
+};
 
 /// Keeps saved servers and their versions: records and compare-and-swap, not files.
 ///
@@ -39,6 +43,31 @@ pub trait Storage: Plugin {
 
     /// Writes a tombstone when `expected` holds and answers its version; the versions before it stay.
     fn delete(&self, cx: &Cx, id: &ServerId, expected: Expected) -> impl Future<Output = Result<Version>> + Send;
+
+    /// The deleted servers, ordered by id: each as its newest version that is no tombstone shows it, with that version's
+    /// number. A server of which nothing but its tombstone is kept is not among them.
+    fn deleted(&self, cx: &Cx, page: &Page) -> impl Future<Output = Result<Listing>> + Send {
+        let _ = (cx, page);
+        async { Err(Error::unsupported("this storage cannot list what was deleted")) }
+    }
+
+    /// Reads everything and tells what is not as it should be. With `repair` it mends what can be mended without removing
+    /// anything that may hold a save.
+    ///
+    /// This one reads every version of what is listed, and repairs nothing.
+    fn check(&self, cx: &Cx, repair: bool) -> impl Future<Output = Result<Checked>> + Send {
+        let _ = repair;
+        check_by_reading(self, cx)
+    }
+
+    /// Removes what nobody uses any more and `retention` does not keep, but never the newest version of a server.
+    ///
+    /// This one is `unsupported`.
+    fn collect(&self, cx: &Cx, retention: &Retention) -> impl Future<Output = Result<Collected>> + Send {
+        let _ = (cx, retention);
+        let error = Error::unsupported(format!("the storage at `{}` removes nothing by itself", self.location()));
+        async { Err(error) }
+    }
 }
 
 /// One version of a saved server: the fields of the file that users know, and ours.
@@ -85,9 +114,48 @@ pub struct SavedServer {
     /// Its tools as they were when it was saved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<ToolDefinition>,
+    /// Who saved it, as the writer said; one that cannot be read counts as none.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "signature")]
+    pub saved_by: Option<SavedBy>,
     /// Fields that this version of the SDK does not know; they survive a round trip.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+/// Who saved a version. It is what the writer said of itself: a help for people, no proof.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SavedBy {
+    /// The installation that wrote it.
+    pub host: HostIdentity,
+    /// The program that asked for it, when it gave a name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientIdentity>,
+}
+
+/// An installation of a host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostIdentity {
+    /// Random, made once for each installation.
+    pub id: String,
+    /// The machine's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The name of the account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+}
+
+/// A program that works through a host, such as a chat client.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClientIdentity {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub version: String,
 }
 
 /// A [`SavedServer`] without `code`, `files` and `lock`.
@@ -113,6 +181,9 @@ pub struct Summary {
     /// Its tools as they were when it was saved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<ToolDefinition>,
+    /// Who saved it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "signature")]
+    pub saved_by: Option<SavedBy>,
     /// Why the record cannot be used, when it cannot: it is listed all the same, so that nothing seems lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damage: Option<String>,
@@ -193,6 +264,12 @@ pub trait DynStorage: Send + Sync {
     fn versions<'a>(&'a self, cx: &'a Cx, id: &'a ServerId) -> BoxFuture<'a, Result<Vec<Version>>>;
     /// See [`Storage::delete`].
     fn delete<'a>(&'a self, cx: &'a Cx, id: &'a ServerId, expected: Expected) -> BoxFuture<'a, Result<Version>>;
+    /// See [`Storage::deleted`].
+    fn deleted<'a>(&'a self, cx: &'a Cx, page: &'a Page) -> BoxFuture<'a, Result<Listing>>;
+    /// See [`Storage::check`].
+    fn check<'a>(&'a self, cx: &'a Cx, repair: bool) -> BoxFuture<'a, Result<Checked>>;
+    /// See [`Storage::collect`].
+    fn collect<'a>(&'a self, cx: &'a Cx, retention: &'a Retention) -> BoxFuture<'a, Result<Collected>>;
 }
 
 impl SavedServer {
@@ -220,8 +297,29 @@ impl SavedServer {
             aliases: self.aliases.clone(),
             description: self.description.clone(),
             tools: self.tools.clone(),
+            saved_by: self.saved_by.clone(),
             damage: None,
         }
+    }
+}
+
+impl ClientIdentity {
+    /// A client by what it says of itself, on one line and cut to a length that fits beside other facts.
+    pub fn new(name: &str, version: &str) -> Self {
+        Self { name: cut(name), version: cut(version) }
+    }
+}
+
+/// `ada on lovelace with claude-ai 0.1`, as far as it is known.
+impl fmt::Display for SavedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.host.user, &self.host.name) {
+            (Some(user), Some(name)) => write!(f, "{user} on {name}")?,
+            (Some(one), None) | (None, Some(one)) => f.write_str(one)?,
+            (None, None) => write!(f, "installation {}", self.host.id)?,
+        }
+        let Some(ClientIdentity { name, version }) = &self.client else { return Ok(()) };
+        write!(f, " with {}", format!("{name} {version}").trim_end())
     }
 }
 
@@ -250,10 +348,36 @@ impl PutId {
         Self(uuid::Uuid::new_v4().simple().to_string())
     }
 
+    /// The id of a put that another process may have begun, or may repeat: the same parts give the same id.
+    pub fn derived(parts: &[&str]) -> Self {
+        let hash = parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part).chain_update([0xff]));
+        let hex = |text: String, byte: &u8| text + &format!("{byte:02x}");
+        Self(hash.finalize().iter().take(16).fold(String::new(), hex))
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// A signature that has not the form of one counts as absent: it must not take the rest of a record with it.
+fn signature<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SavedBy>, D::Error> {
+    let signature = serde_json::from_value::<SavedBy>(Value::deserialize(deserializer)?).ok();
+    Ok(signature.map(|SavedBy { host, client }| SavedBy {
+        host: HostIdentity {
+            id: cut(&host.id),
+            name: host.name.as_deref().map(cut),
+            user: host.user.as_deref().map(cut),
+        },
+        client: client.map(|client| ClientIdentity::new(&client.name, &client.version)),
+    }))
+}
+
+/// A name on one line, of a length that fits beside other facts.
+fn cut(name: &str) -> String {
+    let visible = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    name.trim().chars().take(80).map(visible).collect()
 }
 
 impl Default for Page {
@@ -295,5 +419,89 @@ impl<T: Storage> DynStorage for T {
 
     fn delete<'a>(&'a self, cx: &'a Cx, id: &'a ServerId, expected: Expected) -> BoxFuture<'a, Result<Version>> {
         Box::pin(Storage::delete(self, cx, id, expected))
+    }
+
+    fn deleted<'a>(&'a self, cx: &'a Cx, page: &'a Page) -> BoxFuture<'a, Result<Listing>> {
+        Box::pin(Storage::deleted(self, cx, page))
+    }
+
+    fn check<'a>(&'a self, cx: &'a Cx, repair: bool) -> BoxFuture<'a, Result<Checked>> {
+        Box::pin(Storage::check(self, cx, repair))
+    }
+
+    fn collect<'a>(&'a self, cx: &'a Cx, retention: &'a Retention) -> BoxFuture<'a, Result<Collected>> {
+        Box::pin(Storage::collect(self, cx, retention))
+    }
+}
+
+/// What [`Storage::check`] does unless a storage knows better.
+///
+/// # Errors
+/// Those of the storage, but for versions that cannot be read: they are what it looks for.
+pub async fn check_by_reading(storage: &dyn DynStorage, cx: &Cx) -> Result<Checked> {
+    let (mut checked, mut page) = (Checked::default(), Page::default());
+    loop {
+        let listing = storage.list(cx, &page).await?;
+        for summary in listing.items {
+            checked.servers += 1;
+            let Ok(id) = summary.server_id.parse::<ServerId>() else { continue };
+            for version in storage.versions(cx, &id).await? {
+                checked.versions += 1;
+                match storage.get(cx, &id, Some(version)).await {
+                    Ok(_) => {}
+                    // A tombstone, or collected meanwhile.
+                    Err(error) if error.code == ErrorCode::NotFound => {}
+                    Err(error) => {
+                        let kind = if error.retryable { FindingKind::Unreadable } else { FindingKind::DamagedVersion };
+                        let finding = Finding::new(kind, storage.location(), error.message).of(&id, version);
+                        checked.findings.push(Finding { hint: error.hint, ..finding });
+                    }
+                }
+            }
+        }
+        match listing.next {
+            Some(next) => page.cursor = Some(next),
+            None => return Ok(checked),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_signature_that_cannot_be_read_takes_nothing_with_it() {
+        let mut record = json!({"name": "a", "code": "", "language": "python", "savedAt": "", "serverId": "b"});
+        for odd in [json!("ada"), json!(null), json!({"host": 5}), json!([1])] {
+            record["savedBy"] = odd;
+            let server: SavedServer = serde_json::from_value(record.clone()).unwrap();
+            assert_eq!((server.name.as_str(), server.saved_by, server.extra.len()), ("a", None, 0));
+        }
+        record["savedBy"] = json!({"host": {"name": "a\nb".repeat(1000)}, "client": {"name": "c".repeat(1_000_000)}});
+        let by = serde_json::from_value::<SavedServer>(record).unwrap().saved_by.unwrap().to_string();
+        assert!(by.len() < 300 && !by.contains('\n') && by.contains(" with ccc"), "{by}");
+    }
+
+    #[test]
+    fn a_signature_names_what_is_known() {
+        let mut by = SavedBy { host: HostIdentity { id: "h".into(), ..HostIdentity::default() }, client: None };
+        assert_eq!(by.to_string(), "installation h");
+        by.host.name = Some("lovelace".into());
+        by.client = Some(ClientIdentity::new(" chat ", ""));
+        assert_eq!(by.to_string(), "lovelace with chat");
+        by.host.user = Some("ada".into());
+        by.client = Some(ClientIdentity::new("chat", &"1".repeat(500)));
+        assert!(by.to_string().starts_with("ada on lovelace with chat 11") && by.to_string().len() < 120);
+    }
+
+    #[test]
+    fn derived_ids_are_the_same_for_the_same_parts_alone() {
+        let id = PutId::derived(&["copy", "a", "1"]);
+        assert_eq!((&id, id.as_str().len()), (&PutId::derived(&["copy", "a", "1"]), 32));
+        assert_ne!(id, PutId::derived(&["copy", "a1", ""]));
+        assert_ne!(id, PutId::derived(&["copy", "a", "1", ""]));
     }
 }

@@ -52,6 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Fault::Before),
         1 => Just(Fault::After),
         1 => Just(Fault::Repeated),
+        1 => Just(Fault::Slow),
     ];
     let action = prop_oneof![
         4 => expected().prop_map(Action::Put),
@@ -110,7 +111,7 @@ async fn put(library: &ObjectLibrary<FaultyObjects<MemoryObjects>>, faults: &Fau
 async fn run(steps: Vec<Step>) {
     let (cx, medium, faults) = (Cx::detached(), MemoryObjects::default(), Faults::default());
     let library = || ObjectLibrary::new(FaultyObjects::new(medium.clone(), faults.clone()));
-    let writers: Vec<_> = (0..WRITERS).map(|_| library()).collect();
+    let writers: Vec<_> = (0..WRITERS).map(|number| library().with_blobs([0, 1, usize::MAX][number])).collect();
     let (mut model, mut puts) = (Model::default(), Vec::<Put>::new());
     for (number, step) in steps.into_iter().enumerate() {
         let (writer, id) = (&writers[step.writer], format!("server-{}", step.server));

@@ -21,7 +21,7 @@ impl Plugin for Memory {
 
     async fn init(_: Config, home: Home) -> Result<Self> {
         let shelf = SHELVES.lock().expect("no check panics here").entry(home.data_dir).or_default().clone();
-        Ok(Self(ObjectLibrary::new(shelf)))
+        Ok(Self(ObjectLibrary::new(shelf).with_blobs(64 * 1024)))
     }
 }
 
@@ -53,11 +53,23 @@ impl Storage for Memory {
     async fn delete(&self, cx: &Cx, id: &ServerId, expected: Expected) -> Result<Version> {
         self.0.delete(cx, id, expected).await
     }
+
+    async fn deleted(&self, cx: &Cx, page: &Page) -> Result<Listing> {
+        self.0.deleted(cx, page).await
+    }
+
+    async fn check(&self, cx: &Cx, repair: bool) -> Result<Checked> {
+        self.0.check(cx, repair, &[]).await
+    }
+
+    async fn collect(&self, cx: &Cx, retention: &Retention) -> Result<Collected> {
+        self.0.collect(cx, retention).await
+    }
 }
 
 export_plugin!(memory, Memory: [storage]);
 
 #[test]
 fn conforms() {
-    perennial_sdk::testkit::assert_storage::<Memory>(json!({}));
+    perennial_sdk::testkit::StorageSuite::new(json!({})).records(2_000).run::<Memory>();
 }

@@ -1,11 +1,15 @@
 //! TypeScript and JavaScript servers: dialects, packages, and what their authors are told.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{TestHome, TestHost, serve_file};
+use crate::support::{TestHome, TestHost, installed, serve_file};
 
 /// A server with one tool that tells the version of its dependency `semver`.
 const SEMVER: &str = "import semver from 'semver';\nimport { serve } from './serve';\n\
@@ -75,6 +79,45 @@ fn the_lock_restores_the_same_versions_without_the_cache() {
     assert_eq!(host.execute(&loaded, "version", json!({})).ok().text(), "7.5.1");
 }
 
+#[test]
+fn where_there_is_no_npm_pnpm_installs_and_its_lock_needs_it() {
+    let pnpm = installed("node/node_modules/pnpm/bin/pnpm.cjs");
+    let with = |npm: &str, pnpm: &Path| format!("[plugins.node]\nconfig = {{ npm = {npm:?}, pnpm = {pnpm:?} }}\n");
+    let home = TestHome::new().own_cache().config(&with("no-such-npm", &pnpm));
+    let code = "import { serve } from './serve';\nconst { version } = require('semver/package.json');\n\
+                await serve({ version: () => version });\n";
+    let arguments = with_serve("typescript", code, json!({"semver": "~7.5.1"}));
+    let mut host = home.start();
+    let id = host.create(arguments.clone());
+    let version = host.execute(&id, "version", json!({})).ok().text();
+    assert!(version.starts_with("7.5."), "{version}");
+    host.call("save-server", json!({"serverId": id, "name": "versions"})).ok();
+    host.close();
+    let record = fs::read_to_string(home.data_dir().join(format!("saved_servers.d/s/{id}/0000000001.json"))).unwrap();
+    let record: Value = serde_json::from_str(&record).unwrap();
+    let lock = record["record"]["lock"].as_str().unwrap();
+    assert!(lock.starts_with("lockfileVersion: '9.0'") && !lock.contains("tarball"), "{lock}");
+
+    let mut host = home.start_offline();
+    let loaded = load(&mut host, &id);
+    assert_eq!(host.execute(&loaded, "version", json!({})).ok().text(), version);
+    host.close();
+
+    fs::rename(home.path().join("cache"), home.path().join("old cache")).unwrap();
+    let mut host = home.start();
+    let loaded = load(&mut host, &id);
+    assert_eq!(host.execute(&loaded, "version", json!({})).ok().text(), version);
+    host.close();
+
+    let home = home.config(&with("npm", Path::new("no-such-pnpm")));
+    let mut host = home.start();
+    let error = host.call("load-saved-server", json!({"savedServerId": id})).error();
+    assert!(error.contains("the server's lock was written by pnpm, and `pnpm` was not found"), "{error}");
+    assert!(error.contains("install pnpm with"), "{error}");
+    let other = host.create(arguments);
+    assert_eq!(host.execute(&other, "version", json!({})).ok().text(), version);
+}
+
 #[rstest]
 #[case::module(
     "javascript",
@@ -124,6 +167,88 @@ fn every_kind_of_module_runs(#[case] language: &str, #[case] code: &str) {
     assert_eq!(host.execute(&id, "it", json!({})).ok().text(), "/");
 }
 
+#[test]
+fn elements_are_rendered_and_their_package_comes_by_itself() {
+    let home = TestHome::new();
+    let mut host = home.start();
+    let code = "import { renderToStaticMarkup } from 'react-dom/server';\nimport { View } from './view';\n\
+                import { serve } from './serve';\n\
+                await serve({ it: () => renderToStaticMarkup(View({ who: 'Zoé' })) });\n";
+    let mut arguments = with_serve("typescript", code, json!({"react-dom": "^19"}));
+    arguments["files"]["view.tsx"] =
+        json!("type Who = { who: string };\nexport const View = ({ who }: Who) => <p title=\"a\">hé {who}</p>;\n");
+    let id = host.create(arguments);
+    assert_eq!(host.execute(&id, "it", json!({})).ok().text(), "<p title=\"a\">hé Zoé</p>");
+}
+
+#[test]
+fn elements_in_the_main_file_are_refused_at_their_place() {
+    insta::assert_snapshot!(failure("typescript", "const a = 1;\nconst b = <p>{a}</p>;\n", json!({})), @r"
+    failed to create the server: `main.ts:2:11`: JSX needs a file that ends in `.jsx` or `.tsx`: 
+      2 | const b = <p>{a}</p>;
+        |           ^
+
+    put it into `files`, such as `view.tsx`, and import that: `import { View } from './view'`
+    ");
+}
+
+#[test]
+fn packages_are_compiled_once_and_no_server_writes_what_others_load() {
+    let node = installed("node").join("node_modules/node/bin");
+    let path = format!("{}:{}", node.display(), std::env::var("PATH").unwrap());
+    let home = TestHome::new().own_cache().env("PATH", path);
+    let mut host = home.start();
+    let code = "import { getCompileCacheDir } from 'node:module';\nimport { z } from 'zod';\n\
+                import { serve } from './serve';\ninterface Told { cache: string | null; root: boolean; trace?: string }\n\
+                const told: Told = { cache: getCompileCacheDir() ?? null, root: process.getuid!() === 0 };\n\
+                await serve({ it: () => JSON.stringify({ ...told, trace: new Error().stack, z: z.string().parse('') }) });\n";
+    let id = host.create(with_serve("typescript", code, json!({"zod": "^4"})));
+    let environments = fs::read_dir(home.cache_dir().join("environments")).unwrap().flatten();
+    let attempts = environments.flat_map(|slot| slot.path().read_dir().unwrap().flatten());
+    let environment = attempts.map(|entry| entry.path()).find(|path| path.is_dir()).unwrap();
+    let cache = environment.join("compile-cache");
+    let compiled = files_below(&cache);
+    assert!(compiled.len() > 20 && !environment.join("compile").exists(), "{compiled:?}");
+
+    let told = host.execute(&id, "it", json!({})).ok().text();
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let expected = if told["root"] == true { Value::Null } else { json!(cache) };
+    assert_eq!(told["cache"], expected);
+    assert!(told["trace"].as_str().unwrap().contains("main.ts:6:"), "{told}");
+    host.call("delete-server", json!({"serverId": id})).ok();
+    host.close();
+    assert_eq!(files_below(&cache), compiled);
+}
+
+#[test]
+fn nothing_of_a_package_runs_when_it_is_compiled() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let mark = folder.path().join("mark");
+    let run = format!("import {{ writeFileSync }} from 'fs';\nwriteFileSync({:?}, '');\n", mark.display());
+    write("package.json", &json!({"dependencies": {"busy": "1", "broken": "1", "missing": "1"}}).to_string());
+    write("node_modules/busy/index.mjs", &format!("import './part.mjs';\n{run}await new Promise(() => {{}});\n"));
+    write("node_modules/busy/part.mjs", &run);
+    write("node_modules/broken/index.mjs", "import 'busy';\nlet = = 1;\n");
+    for package in ["busy", "broken"] {
+        write(&format!("node_modules/{package}/package.json"), r#"{"exports": "./index.mjs"}"#);
+    }
+    let compile = |folder: &Path| {
+        let mut node = Command::new(installed("node").join("node_modules/node/bin/node"));
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/runtime-node/node/compile.cjs");
+        assert!(node.arg(script).arg(folder).status().unwrap().success());
+    };
+    compile(folder.path());
+    assert!(!mark.exists() && !folder.path().join("compile").exists());
+    // those that import, the one that ends it, and both of the package that is in order
+    assert!(files_below(&folder.path().join("compile-cache")).len() >= 6);
+    compile(Path::new("/nowhere"));
+}
+
 #[rstest]
 #[case::sdk_1(json!({"@modelcontextprotocol/sdk": "^1"}))]
 #[case::sdk_2(json!({"@modelcontextprotocol/server": "^2"}))]
@@ -146,42 +271,6 @@ fn an_sdk_that_is_imported_and_not_declared_is_installed_and_told() {
     assert!(host.execute(&id, "add", json!({"a": "forty", "b": 2})).error().contains("\"a\""));
     let again = host.call("create-server-from-template", json!({"language": "typescript", "code": code})).ok().text();
     assert!(again.contains("note: `@modelcontextprotocol/sdk` was added"), "{again}");
-}
-
-#[rstest]
-#[case::everything("@modelcontextprotocol/server-everything", "dist/index.js", &[])]
-#[case::filesystem("@modelcontextprotocol/server-filesystem", "dist/index.js", &["."])]
-fn a_published_server_answers_as_it_does_alone(#[case] package: &str, #[case] file: &str, #[case] arguments: &[&str]) {
-    let home = TestHome::new();
-    let mut host = home.start();
-    let code = format!("process.argv.push(...{});\nawait import('{package}/{file}');\n", json!(arguments));
-    let id = host.create(json!({"language": "javascript", "code": code, "dependencies": {package: "*"}}));
-    let tools = host.call("get-server-tools", json!({"serverId": id})).ok().facts();
-    let names: Vec<&str> = tools["tools"].as_array().unwrap().iter().filter_map(|tool| tool["name"].as_str()).collect();
-
-    let mut alone = Alone::start(&home, package, file, arguments);
-    let listed = alone.request("tools/list", json!({}));
-    let theirs: Vec<&str> =
-        listed["tools"].as_array().unwrap().iter().filter_map(|tool| tool["name"].as_str()).collect();
-    assert_eq!(names, theirs);
-    for name in &names {
-        assert!(CALLS.iter().any(|(tool, _)| tool == name), "`{name}` is not called");
-    }
-    for (tool, arguments) in CALLS.iter().filter(|(tool, _)| names.contains(tool)) {
-        let arguments: Value = serde_json::from_str(arguments).unwrap();
-        let ours = host.execute(&id, tool, arguments.clone()).raw().clone();
-        let theirs = alone.request("tools/call", json!({"name": tool, "arguments": arguments}));
-        assert_eq!(ours["isError"] == true, theirs["isError"] == true, "{tool}: {ours}");
-        if CHANGING.contains(tool) {
-            let kinds = |result: &Value| -> Vec<Value> {
-                result["content"].as_array().unwrap().iter().map(|part| part["type"].clone()).collect()
-            };
-            assert_eq!(kinds(&ours), kinds(&theirs), "{tool}");
-        } else {
-            assert_eq!(ours["content"], theirs["content"], "{tool}");
-            assert_eq!(ours["structuredContent"], theirs["structuredContent"], "{tool}");
-        }
-    }
 }
 
 #[rstest]
@@ -307,69 +396,12 @@ fn node_is_found_beyond_the_path_of_a_desktop_program() {
     assert!(host.execute(&id, "echo", json!({"message": "found"})).ok().text().contains("found"));
 }
 
-/// A call of every tool. Those of the second part say something else every time, and only its form is compared.
-const CALLS: &[(&str, &str)] = &[
-    ("echo", r#"{"message": "é"}"#),
-    ("get-annotated-message", r#"{"messageType": "error", "includeImage": true}"#),
-    ("get-resource-links", r#"{"count": 3}"#),
-    ("get-structured-content", r#"{"location": "New York"}"#),
-    ("get-sum", r#"{"a": 40, "b": 2}"#),
-    ("get-tiny-image", "{}"),
-    ("gzip-file-as-resource", r#"{"data": "data:text/plain,hello", "outputType": "resource"}"#),
-    ("simulate-research-query", r#"{"topic": "rivers"}"#),
-    ("toggle-simulated-logging", "{}"),
-    ("toggle-subscriber-updates", "{}"),
-    ("trigger-long-running-operation", r#"{"duration": 0.1, "steps": 2}"#),
-    ("create_directory", r#"{"path": "folder"}"#),
-    ("write_file", r#"{"path": "folder/words.txt", "content": "où\n"}"#),
-    ("edit_file", r#"{"path": "folder/words.txt", "edits": [{"oldText": "où", "newText": "là"}], "dryRun": true}"#),
-    ("read_file", r#"{"path": "missing"}"#),
-    ("read_text_file", r#"{"path": "/etc/passwd"}"#),
-    ("read_media_file", r#"{"path": "folder/words.txt"}"#),
-    ("read_multiple_files", r#"{"paths": ["folder/words.txt", "missing"]}"#),
-    ("list_directory", r#"{"path": "."}"#),
-    ("list_directory_with_sizes", r#"{"path": "folder"}"#),
-    ("directory_tree", r#"{"path": "."}"#),
-    ("move_file", r#"{"source": "missing", "destination": "folder/moved"}"#),
-    ("search_files", r#"{"path": ".", "pattern": "**/*.txt"}"#),
-    ("list_allowed_directories", "{}"),
-    ("get-env", "{}"),
-    ("get-resource-reference", r#"{"resourceType": "Text", "resourceId": 1}"#),
-    ("get_file_info", r#"{"path": "folder/words.txt"}"#),
-];
-const CHANGING: &[&str] = &["get-env", "get-resource-reference", "get_file_info"];
-
-/// A published server without a host between.
-struct Alone {
-    host: TestHost,
-}
-
-impl Alone {
-    fn start(home: &TestHome, package: &str, file: &str, arguments: &[&str]) -> Self {
-        let environments = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache/perennial/environments");
-        let program = environments
-            .read_dir()
-            .unwrap()
-            .flatten()
-            .flat_map(|slot| slot.path().read_dir().into_iter().flatten().flatten())
-            .map(|attempt| attempt.path().join("node_modules").join(package).join(file))
-            .find(|program| program.exists())
-            .unwrap();
-        let mut command = home.program("node");
-        command.arg(program).args(arguments);
-        let state = home.path().join("state/perennial/servers").read_dir().unwrap().flatten().next().unwrap();
-        command.current_dir(state.path().join("state"));
-        let mut host = TestHost::spawn(command);
-        let client =
-            json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
-        host.request("initialize", client);
-        host.notify("notifications/initialized", json!({}));
-        Self { host }
-    }
-
-    fn request(&mut self, method: &str, params: Value) -> Value {
-        self.host.request(method, params)["result"].clone()
-    }
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> =
+        entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect();
+    files.sort();
+    files
 }
 
 fn with_serve(language: &str, code: &str, dependencies: Value) -> Value {

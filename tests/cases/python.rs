@@ -73,17 +73,6 @@ fn servers_on_the_sdks_work(#[case] code: &str, #[case] dependencies: Value) {
 }
 
 #[test]
-fn a_published_server_works_as_a_dependency_of_two_lines() {
-    let home = home_with("uv");
-    let mut host = home.start();
-    let code = "import mcp_server_time\nmcp_server_time.main()\n";
-    let dependencies = json!({"mcp-server-time": "*"});
-    let id = host.create(json!({"language": "python", "code": code, "dependencies": dependencies}));
-    let answer = host.execute(&id, "get_current_time", json!({"timezone": "Europe/Paris"})).ok();
-    assert!(answer.text().contains("Europe/Paris"), "{}", answer.text());
-}
-
-#[test]
 fn the_template_on_the_official_sdk_works() {
     let home = home_with("uv");
     let mut host = home.start();

@@ -3,16 +3,12 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
 };
 
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{TestHome, TestHost, carrying, wait_until, wait_until_gone};
-
-/// How long a first build of many crates may take on a machine that does other things too.
-const LONGEST_BUILD: Duration = Duration::from_secs(900);
+use crate::support::{LONGEST_BUILD, TestHome, TestHost, carrying, wait_until, wait_until_gone};
 
 #[test]
 fn a_server_comes_back_without_a_compiler_and_without_the_registry() {
@@ -79,7 +75,7 @@ fn two_at_once_compile_their_dependencies_once() {
     );
     for id in [one, two] {
         let id = host.reply(&id).ok().first_line_json()["serverId"].as_str().unwrap().to_owned();
-        ready(&mut host, &id);
+        host.wait_within(LONGEST_BUILD, &id, &["ready"]);
         assert_eq!(host.execute(&id, "echo", json!({"message": "hé"})).ok().text(), "hé");
     }
     assert_eq!(environments(&home.cache_dir()).len(), 1);
@@ -176,14 +172,8 @@ fn an_unknown_version_and_an_unknown_feature_are_named() {
     assert!(told.contains("no-such-feature") && told.contains("check the features"), "{told}");
 }
 
-/// A home from which rustup's shims find the toolchain of whoever runs the tests.
 fn home() -> TestHome {
-    let rustup = std::env::var_os("RUSTUP_HOME").map(PathBuf::from);
-    let rustup = rustup.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".rustup")));
-    match rustup.filter(|folder| folder.exists()) {
-        Some(folder) => TestHome::new().env("RUSTUP_HOME", folder),
-        None => TestHome::new(),
-    }
+    TestHome::new().with_rust()
 }
 
 /// The language's own template after another line.
@@ -193,19 +183,7 @@ fn template(line: &str) -> String {
 
 /// Creates a server and returns its id, after waiting for a first build of its dependencies.
 fn create(host: &mut TestHost, arguments: Value) -> String {
-    let reply = host.call("create-server-from-template", arguments).ok();
-    let id = reply.first_line_json()["serverId"].as_str().unwrap().to_owned();
-    ready(host, &id);
-    id
-}
-
-fn ready(host: &mut TestHost, id: &str) {
-    let deadline = Instant::now() + LONGEST_BUILD;
-    while host.call("get-server", json!({"serverId": id})).ok().facts()["state"] == "building" {
-        assert!(Instant::now() < deadline, "`{id}` is still building");
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    host.wait_for_state(id, &["ready"]);
+    host.create_within(arguments, LONGEST_BUILD)
 }
 
 /// The attempts at environments of Rust crates that there are, finished or not.

@@ -52,6 +52,16 @@ impl TestHome {
         self.env("PATH", path)
     }
 
+    /// Lets rustup's shims find the toolchain of whoever runs the tests.
+    pub fn with_rust(self) -> Self {
+        let rustup = std::env::var_os("RUSTUP_HOME").map(PathBuf::from);
+        let rustup = rustup.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".rustup")));
+        match rustup.filter(|folder| folder.exists()) {
+            Some(folder) => self.env("RUSTUP_HOME", folder),
+            None => self,
+        }
+    }
+
     /// Starts with an empty cache instead of the shared one.
     pub fn own_cache(self) -> Self {
         let cache = self.path().join("cache");

@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 
 use super::Reply;
 
+/// How long a first build of many crates may take on a machine that does other things too.
+pub const LONGEST_BUILD: Duration = Duration::from_secs(900);
+
 /// How long any single answer may take: a cold environment with packages is the slowest.
 const PATIENCE: Duration = Duration::from_secs(150);
 
@@ -153,9 +156,15 @@ impl TestHost {
 
     /// Creates a server and returns its id, after waiting for a slow build.
     pub fn create(&mut self, arguments: Value) -> String {
+        self.create_within(arguments, PATIENCE)
+    }
+
+    /// The same for a build that takes longer than any other.
+    pub fn create_within(&mut self, arguments: Value, limit: Duration) -> String {
         let reply = self.call("create-server-from-template", arguments).ok();
         let id = reply.first_line_json()["serverId"].as_str().unwrap().to_owned();
-        self.wait_for_state(&id, &["ready"]);
+        let facts = self.wait_within(limit, &id, &["ready", "failed"]);
+        assert_eq!(facts["state"], "ready", "{}", facts["error"]);
         id
     }
 
@@ -171,7 +180,12 @@ impl TestHost {
 
     /// Waits until `get-server` tells one of `states`, and returns all that it tells.
     pub fn wait_for_state(&mut self, server: &str, states: &[&str]) -> Value {
-        let deadline = Instant::now() + PATIENCE;
+        self.wait_within(PATIENCE, server, states)
+    }
+
+    /// The same within another time.
+    pub fn wait_within(&mut self, limit: Duration, server: &str, states: &[&str]) -> Value {
+        let deadline = Instant::now() + limit;
         loop {
             let facts = self.call("get-server", json!({"serverId": server})).ok().facts();
             let state = facts["state"].as_str().unwrap_or_else(|| panic!("no state in {facts}"));

@@ -3,15 +3,20 @@
 mod fixtures;
 mod home;
 mod host;
+mod memory;
 mod network;
 mod processes;
+mod registry;
 mod reply;
+pub mod s3;
 
 pub use fixtures::{echo_server, misbehaving_server, requests_server, serve_file, with_mark};
 pub use home::TestHome;
-pub use host::TestHost;
+pub use host::{LONGEST_BUILD, TestHost};
+pub use memory::Memory;
 pub use network::without_network;
 pub use processes::{carrying, wait_until, wait_until_gone};
+pub use registry::FixtureRegistry;
 pub use reply::Reply;
 
 use std::path::PathBuf;
@@ -19,6 +24,13 @@ use std::path::PathBuf;
 /// The folder `tests`.
 pub fn tests_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests").canonicalize().unwrap()
+}
+
+/// A program of the machine.
+pub fn on_path(name: &str) -> PathBuf {
+    let folders = std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect::<Vec<_>>();
+    let found = folders.into_iter().map(|folder| folder.join(name)).find(|program| program.is_file());
+    found.unwrap_or_else(|| panic!("`{name}` is not on PATH"))
 }
 
 /// A folder or file that `tests/run` installed.

@@ -11,14 +11,14 @@ use crate::{
 };
 
 /// Proportional set size, in MiB.
-struct Pss {
-    all: f64,
+pub(super) struct Pss {
+    pub(super) all: f64,
     /// Heap and stacks: what is left without the pages of files, of which more or less are mapped for no reason of ours.
     anonymous: f64,
 }
 
 /// After this long without work the host counts as idle: its threads for blocking work have ended.
-const REST: Duration = Duration::from_millis(2500);
+pub(super) const REST: Duration = Duration::from_millis(2500);
 
 /// MiB that may come and go without anything growing.
 const FLAT: f64 = 0.25;
@@ -33,7 +33,7 @@ pub(super) fn run(peers: &Peers, quick: bool, report: &mut Report) -> Result<()>
     let (mut host, id) = peers.host_with_echo()?;
     sleep(REST);
     report.judge(Memory, "with one server", pss(host.pid())?.all, "MiB", most);
-    for child in children(host.pid())? {
+    for child in below(host.pid())? {
         report.note(Memory, "PSS of the server's sidecar", pss(child)?.all, "MiB");
     }
     let mut small = Request::through_host(&id, echo::TOOL, &arguments(32));
@@ -56,7 +56,7 @@ pub(super) fn run(peers: &Peers, quick: bool, report: &mut Report) -> Result<()>
     Ok(())
 }
 
-fn pss(process: u32) -> Result<Pss> {
+pub(super) fn pss(process: u32) -> Result<Pss> {
     let rollup = std::fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
     let mib = |field: &str| {
         let kib =
@@ -66,7 +66,8 @@ fn pss(process: u32) -> Result<Pss> {
     Ok(Pss { all: mib("Pss:")?, anonymous: mib("Pss_Anon:")? })
 }
 
-fn children(parent: u32) -> Result<Vec<u32>> {
+/// The children of a process.
+pub(super) fn below(parent: u32) -> Result<Vec<u32>> {
     let all = std::fs::read_dir("/proc")?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let is_child = |process: &u32| {
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();

@@ -3,9 +3,14 @@
 pub(crate) mod boundary;
 mod call;
 mod create;
+mod create_node;
+mod create_rust;
 mod initialize;
+mod library;
 mod memory;
+mod save;
 mod throughput;
+mod twenty;
 
 use std::fmt;
 
@@ -26,15 +31,36 @@ pub(crate) enum Case {
     Throughput,
     /// From the request to a new Python server that answers.
     Create,
+    /// The same in TypeScript and JavaScript.
+    CreateNode,
+    /// The same in Rust.
+    CreateRust,
     /// PSS of the host when it is idle.
     Memory,
+    /// Twenty servers created at once: time and memory.
+    Twenty,
+    /// A save with 10, 1,000 and 10,000 servers saved already.
+    Save,
+    /// Start-up and list with 10,000 saved servers.
+    Library,
     /// A call of a plugin: built in, native, out of process.
     Boundary,
 }
 
 impl Case {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Initialize, Self::Call, Self::Throughput, Self::Create, Self::Memory, Self::Boundary];
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Initialize,
+        Self::Call,
+        Self::Throughput,
+        Self::Create,
+        Self::CreateNode,
+        Self::CreateRust,
+        Self::Memory,
+        Self::Twenty,
+        Self::Save,
+        Self::Library,
+        Self::Boundary,
+    ];
 
     pub(crate) fn run(self, peers: &Peers, quick: bool, report: &mut Report) -> Result<()> {
         match self {
@@ -42,7 +68,12 @@ impl Case {
             Self::Call => call::run(peers, quick, report),
             Self::Throughput => throughput::run(peers, quick, report),
             Self::Create => create::run(peers, quick, report),
+            Self::CreateNode => create_node::run(peers, quick, report),
+            Self::CreateRust => create_rust::run(peers, quick, report),
             Self::Memory => memory::run(peers, quick, report),
+            Self::Twenty => twenty::run(peers, quick, report),
+            Self::Save => save::run(peers, quick, report),
+            Self::Library => library::run(peers, quick, report),
             Self::Boundary => boundary::run(peers, quick, report),
         }
     }
@@ -55,7 +86,12 @@ impl fmt::Display for Case {
             Self::Call => "call",
             Self::Throughput => "throughput",
             Self::Create => "create",
+            Self::CreateNode => "create-node",
+            Self::CreateRust => "create-rust",
             Self::Memory => "memory",
+            Self::Twenty => "twenty",
+            Self::Save => "save",
+            Self::Library => "library",
             Self::Boundary => "boundary",
         })
     }

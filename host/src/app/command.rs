@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use perennial_sdk::{Cx, Error, SavedServer, Summary, Version};
+use perennial_sdk::{Checked, ClientIdentity, Collected, Cx, Error, Retention, SavedServer, Summary, Version};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +42,14 @@ pub fn saved(config: Config, directories: Directories) -> Result<Vec<Summary>, F
     with_app(config, directories, async |app| Ok(app.host.library.list(&Cx::detached()).await?))
 }
 
+/// Every deleted server as it was, as far as its versions are kept.
+///
+/// # Errors
+/// Those of the storage.
+pub fn deleted(config: Config, directories: Directories) -> Result<Vec<Summary>, Failure> {
+    with_app(config, directories, async |app| Ok(app.host.library.deleted(&Cx::detached()).await?))
+}
+
 /// A saved server by its id or unique name, with the numbers of its versions.
 ///
 /// # Errors
@@ -72,6 +80,22 @@ pub fn remove(config: Config, directories: Directories, reference: &str) -> Resu
     })
 }
 
+/// Reads everything that is saved and tells what is wrong with it; repairs it, when that is asked for.
+///
+/// # Errors
+/// Those of the storage.
+pub fn check_library(config: Config, directories: Directories, repair: bool) -> Result<Checked, Failure> {
+    with_app(config, directories, async |app| Ok(app.host.library.check(&Cx::detached(), repair).await?))
+}
+
+/// Removes what `retention` does not keep.
+///
+/// # Errors
+/// Those of the storage.
+pub fn collect(config: Config, directories: Directories, retention: &Retention) -> Result<Collected, Failure> {
+    with_app(config, directories, async |app| Ok(app.host.library.collect(&Cx::detached(), retention).await?))
+}
+
 /// Starts a saved server and calls one of its tools; the answer is MCP's `CallToolResult`.
 ///
 /// # Errors
@@ -86,13 +110,23 @@ pub fn call(
     with_app(config, directories, async |app| {
         let id = app.host.library.find(&Cx::detached(), reference).await?;
         let execute = app.registry.get("execute-tool").ok_or_else(|| Error::internal("`execute-tool` is gone"))?;
-        let call =
-            Call { host: app.host.clone(), cancelled: CancellationToken::new(), progress: None, meta: Map::new() };
+        let call = Call {
+            host: app.host.clone(),
+            cancelled: CancellationToken::new(),
+            progress: None,
+            meta: Map::new(),
+            client: Some(this_program()),
+        };
         let Value::Object(request) = json!({ "serverId": id, "toolName": tool, "args": arguments }) else {
             unreachable!("an object was written")
         };
         Ok(execute.call(call, request).await.into_value())
     })
+}
+
+/// The client of what is done on the command line.
+pub(super) fn this_program() -> ClientIdentity {
+    ClientIdentity::new("perennial", env!("CARGO_PKG_VERSION"))
 }
 
 pub(super) fn with_app<T>(

@@ -2,15 +2,19 @@
 
 mod command;
 mod doctor;
+mod history;
 mod installed;
+mod moving;
 mod tour;
 mod warm;
 
 use std::{sync::Arc, time::Duration};
 
-pub use command::{call, check, remove, saved, saved_server, serve};
+pub use command::{call, check, check_library, collect, deleted, remove, saved, saved_server, serve};
 pub use doctor::{Checkup, FolderCheck, LanguageCheck, ProgramCheck, StorageCheck, doctor};
+pub use history::{Comparison, Restored, compare, history, restore};
 pub use installed::{Installed, installed};
+pub use moving::{Place, copy, export, import};
 pub use tour::tour;
 pub use warm::{Warmed, warm};
 
@@ -20,9 +24,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     catalog::Catalog,
-    config::{Config, ConfigError, Directories},
+    config::{Address, Config, ConfigError, CrateIndex, Directories},
     environment::{Environments, Quota, Registries},
     host::{Host, Settings},
+    identity::Identity,
     launch::Launch,
     library::Library,
     mcp::{SessionLimits, Wire, server},
@@ -92,7 +97,7 @@ impl App {
             host: Arc::new(Host {
                 settings,
                 plugins,
-                library: Library::new(storage),
+                library: Library::new(storage, Identity::new(directories.state.clone())),
                 catalog: Arc::new(Catalog::new(launch.clone())),
             }),
             launch,
@@ -109,6 +114,7 @@ impl App {
         let (supervisor, launch) = (self.supervisor.clone(), self.launch.clone());
         let sweeping = tokio::spawn(async move {
             supervisor.sweep().await;
+            launch.environments.sweep().await;
             let _ = tokio::task::spawn_blocking(move || launch.sources.sweep()).await;
         });
         let serving =
@@ -178,8 +184,15 @@ pub(super) async fn plugins(
 fn registries(config: &Config) -> Registries {
     let mut registries = Registries::of_this_process();
     let settings = &config.registries;
-    if let Some(index) = &settings.pypi {
-        registries = registries.mirror("pypi", index.as_str());
+    let addresses = [
+        ("pypi", settings.pypi.as_ref().map(Address::as_str)),
+        ("npm", settings.npm.as_ref().map(Address::as_str)),
+        ("crates-io", settings.crates_io.as_ref().map(CrateIndex::as_str)),
+    ];
+    for (registry, address) in addresses {
+        if let Some(address) = address {
+            registries = registries.mirror(registry, address);
+        }
     }
     if let Some(proxy) = &settings.proxy {
         registries = registries.proxy(proxy.as_str());

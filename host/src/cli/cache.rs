@@ -68,7 +68,7 @@ impl Command {
 /// The listing for people.
 pub(super) fn render(entries: &[Entry], most_bytes: u64, folder: &Path) -> String {
     let total: u64 = entries.iter().map(|entry| entry.bytes).sum();
-    let sum = format!("{} of at most {} in {}\n", size(total), size(most_bytes), folder.display());
+    let sum = format!("{} of at most {} in {}\n", output::size(total), output::size(most_bytes), folder.display());
     if entries.is_empty() {
         return sum;
     }
@@ -83,7 +83,7 @@ pub(super) fn render_pruned(pruned: &Pruned, dry_run: bool) -> String {
         text += &format!("and {} memos of resolved versions\n", pruned.forgotten);
     }
     let did = if dry_run { "would free" } else { "freed" };
-    text + &format!("{did} {}, {} left\n", size(pruned.freed_bytes), size(pruned.left_bytes))
+    text + &format!("{did} {}, {} left\n", output::size(pruned.freed_bytes), output::size(pruned.left_bytes))
 }
 
 fn row(entry: &Entry) -> Vec<String> {
@@ -99,20 +99,11 @@ fn row(entry: &Entry) -> Vec<String> {
         kind.to_owned(),
         entry.runtime.clone(),
         if shown.len() < requirements.len() { format!("{shown}…") } else { shown },
-        size(entry.bytes),
+        output::size(entry.bytes),
         DateTime::<Utc>::from(entry.used_at).format("%Y-%m-%d %H:%M").to_string(),
         if entry.in_use { "yes" } else { "" }.to_owned(),
         entry.id.clone(),
     ]
-}
-
-/// Bytes for people, in units of 1000.
-fn size(bytes: u64) -> String {
-    let units = [("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
-    match units.into_iter().find(|(_, unit)| bytes as f64 >= *unit) {
-        Some((name, unit)) => format!("{:.1} {name}", bytes as f64 / unit),
-        None => format!("{bytes} B"),
-    }
 }
 
 fn age(text: &str) -> Result<Duration, String> {

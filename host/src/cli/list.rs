@@ -6,8 +6,14 @@ use crate::exit::{Exit, Failure};
 
 /// List the saved servers
 #[derive(Args)]
-#[command(after_help = "Example: perennial list --json | jq -r '.[].serverId'")]
+#[command(
+    visible_alias = "ls",
+    after_help = "Examples:\n  perennial list --json | jq -r '.[].serverId'\n  perennial list --deleted"
+)]
 pub(super) struct List {
+    /// Those that were deleted and can be brought back, with the version to restore
+    #[arg(long)]
+    deleted: bool,
     /// As a JSON array, one object each
     #[arg(long)]
     json: bool,
@@ -16,9 +22,16 @@ pub(super) struct List {
 impl List {
     pub(super) fn run(self, common: &Common) -> Result<Exit, Failure> {
         let (config, directories) = common.open()?;
-        let saved = crate::app::saved(config, directories)
-            .map_err(|failure| failure.context("failed to list saved servers"))?;
-        output::print(&if self.json { output::json(&saved)? } else { render(&saved) })?;
+        let saved = match self.deleted {
+            false => crate::app::saved(config, directories),
+            true => crate::app::deleted(config, directories),
+        };
+        let saved = saved.map_err(|failure| failure.context("failed to list saved servers"))?;
+        let mut text = if self.json { output::json(&saved)? } else { render(&saved) };
+        if self.deleted && !self.json && !saved.is_empty() {
+            text += "\nto bring one back: perennial history ID --restore VERSION\n";
+        }
+        output::print(&text)?;
         Ok(Exit::Done)
     }
 }

@@ -4,7 +4,13 @@ mod cache;
 mod call;
 mod completions;
 mod config;
+mod copy;
 mod doctor;
+mod export;
+mod fsck;
+mod gc;
+mod history;
+mod import;
 mod list;
 mod output;
 mod plugin;
@@ -59,7 +65,13 @@ enum Command {
     List(list::List),
     Show(show::Show),
     Call(call::Call),
+    History(history::History),
     Rm(rm::Rm),
+    Export(export::Export),
+    Import(import::Import),
+    Copy(copy::Copy),
+    Fsck(fsck::Fsck),
+    Gc(gc::Gc),
     Warm(warm::Warm),
     Doctor(doctor::Doctor),
     #[command(subcommand)]
@@ -104,7 +116,13 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Some(Command::List(list)) => list.run(&common),
         Some(Command::Show(show)) => show.run(&common),
         Some(Command::Call(call)) => call.run(&common),
+        Some(Command::History(history)) => history.run(&common),
         Some(Command::Rm(rm)) => rm.run(&common),
+        Some(Command::Export(export)) => export.run(&common),
+        Some(Command::Import(import)) => import.run(&common),
+        Some(Command::Copy(copy)) => copy.run(&common),
+        Some(Command::Fsck(fsck)) => fsck.run(&common),
+        Some(Command::Gc(gc)) => gc.run(&common),
         Some(Command::Warm(warm)) => warm.run(&common),
         Some(Command::Doctor(doctor)) => doctor.run(&common),
         Some(Command::Cache(command)) => command.run(&common),

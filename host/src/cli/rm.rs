@@ -7,7 +7,8 @@ use crate::exit::{Exit, Failure};
 
 /// Delete a saved server
 ///
-/// It is gone from every list. Its versions stay in the storage until they are collected, so that a slip can be undone.
+/// It is gone from every list. Its versions stay in the storage until they are collected, so that a slip can be undone:
+/// `perennial history ID --restore VERSION`.
 #[derive(Args)]
 pub(super) struct Rm {
     /// Name, when only one server has it, or id
@@ -36,5 +37,7 @@ impl Rm {
 /// What happened, for people.
 pub(super) fn render(removed: &Summary, tombstone: Version) -> String {
     let Summary { name, server_id, .. } = removed;
-    output::plain(&format!("deleted \"{}\" ({server_id}) as of version {tombstone}\n", name.replace('\n', " ")))
+    let mut text = format!("deleted \"{}\" ({server_id}) as of version {tombstone}\n", name.replace('\n', " "));
+    text += &format!("to undo it: perennial history {server_id} --restore {}\n", removed.version);
+    output::plain(&text)
 }

@@ -59,6 +59,7 @@ pub(super) fn render(record: &SavedServer, versions: &[Version]) -> String {
         ("also known as", aliases.join(", ")),
         ("language", record.language.clone()),
         ("saved", record.saved_at.clone()),
+        ("saved by", record.saved_by.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("version", format!("{} (there are: {})", record.version, versions.join(", "))),
         ("description", record.description.clone().unwrap_or_default()),
         ("tools", tools.join(", ")),

@@ -1,11 +1,16 @@
 use clap::CommandFactory;
-use perennial_sdk::{Dependencies, Permissions, SavedServer, Summary, ToolDefinition, Version};
+use perennial_sdk::{
+    Checked, ClientIdentity, Collected, CollectedServer, Dependencies, Finding, FindingKind, HostIdentity, Permissions,
+    SavedBy, SavedServer, Summary, ToolDefinition, Version,
+};
 use serde_json::json;
 
 use super::*;
 use crate::{
-    app::{Checkup, FolderCheck, Installed, LanguageCheck, ProgramCheck, StorageCheck, Warmed},
+    app::{Checkup, FolderCheck, Installed, LanguageCheck, ProgramCheck, Restored, StorageCheck, Warmed},
     environment::{Entry, Kind, Pruned},
+    library::{Changes, History, HistoryEntry, Lines, VersionState},
+    moving::{CopiedServer, Copy, Moved, Outcome, Tally},
 };
 
 fn record() -> SavedServer {
@@ -32,13 +37,19 @@ fn the_command_line_is_well_formed() {
 
 #[test]
 fn config_is_taken_before_and_after_every_subcommand() {
-    let commands: [&[&str]; 12] = [
+    let commands: [&[&str]; 18] = [
         &["serve"],
         &["tour"],
         &["list"],
         &["show", "x"],
         &["call", "x", "echo"],
+        &["history", "x", "--diff", "1", "2"],
+        &["copy", "--from", "json", "--to", "json:path=/a"],
+        &["export", "x"],
+        &["import", "-"],
         &["rm", "x"],
+        &["fsck", "--repair"],
+        &["gc", "--dry-run"],
         &["warm"],
         &["doctor", "python"],
         &["cache", "ls"],
@@ -61,7 +72,23 @@ fn the_help_is_worth_reading() {
     let mut shown = String::new();
     let mut command = Arguments::command();
     command.build();
-    for path in ["", "serve", "call", "show", "config", "warm", "doctor", "cache", "cache prune"] {
+    for path in [
+        "",
+        "serve",
+        "call",
+        "show",
+        "history",
+        "copy",
+        "export",
+        "import",
+        "fsck",
+        "gc",
+        "config",
+        "warm",
+        "doctor",
+        "cache",
+        "cache prune",
+    ] {
         let find = |command, name: &str| clap::Command::find_subcommand_mut(command, name).unwrap();
         let command = path.split_whitespace().fold(&mut command, find);
         shown += &format!("{}\n=====\n", command.clone().term_width(100).render_long_help());
@@ -93,7 +120,104 @@ fn a_saved_server_is_shown_whole() {
 #[test]
 fn a_deletion_names_what_is_gone() {
     let text = rm::render(&record().summary(), Version(3));
-    assert_eq!(text, "deleted \"Mon serveur de calcul v1.0\" (server-abc123) as of version 3\n");
+    let told = "deleted \"Mon serveur de calcul v1.0\" (server-abc123) as of version 3\n\
+                to undo it: perennial history server-abc123 --restore 2\n";
+    assert_eq!(text, told);
+}
+
+#[test]
+fn a_history_tells_who_did_what() {
+    let by = |user: &str| SavedBy {
+        host: HostIdentity { id: "h".into(), name: Some("lovelace".into()), user: Some(user.into()) },
+        client: Some(ClientIdentity::new("chat\u{1b}[2J", "1.0")),
+    };
+    let entry = |version: u64, state, changes| HistoryEntry {
+        version: Version(version),
+        state,
+        name: (state == VersionState::Saved).then(|| "calc".into()),
+        saved_at: Some(format!("2025-01-0{version}T00:00:00.000Z")),
+        saved_by: (state == VersionState::Saved).then(|| by("ada")),
+        changes,
+        damage: (state == VersionState::Damaged).then(|| "its checksum does not match".into()),
+    };
+    let changes = Changes { code: Some(Lines { added: 3, removed: 1 }), ..Changes::default() };
+    let history = History {
+        saved_server_id: "server-abc123".parse().unwrap(),
+        total: 9,
+        versions: vec![
+            entry(4, VersionState::Deleted, None),
+            entry(3, VersionState::Damaged, None),
+            entry(2, VersionState::Saved, Some(changes)),
+            entry(1, VersionState::Saved, None),
+        ],
+    };
+    insta::assert_snapshot!(history::render(&history));
+}
+
+#[test]
+fn a_restored_version_is_a_new_one() {
+    let restored = |version| Restored {
+        server_id: "server-abc123".parse().unwrap(),
+        name: "calc".into(),
+        from: Version(2),
+        version: Version(version),
+    };
+    assert_eq!(history::render_restored(&restored(5)), "restored version 2 of \"calc\" (server-abc123) as version 5\n");
+    assert!(history::render_restored(&restored(2)).contains("is the newest already"));
+}
+
+#[test]
+fn a_copy_tells_what_it_did_and_what_not() {
+    let server = |id: &str, outcome, versions: u64, problems: &[&str]| CopiedServer {
+        server_id: id.into(),
+        name: "calc".into(),
+        deleted: versions == 1,
+        outcome,
+        moved: (1..=versions).map(|n| Moved { from: Version(n), to: Version(n) }).collect(),
+        problems: problems.iter().map(ToString::to_string).collect(),
+    };
+    let copied = Copy {
+        from: "/a/saved_servers.json".into(),
+        to: "s3://team/library".into(),
+        dry_run: false,
+        tally: Tally { servers: 5, versions: 4, copied: 2, unchanged: 1, conflicts: 1, failed: 1 },
+        servers: vec![
+            server("server-1", Some(Outcome::New), 3, &[]),
+            server("server-2", Some(Outcome::Updated), 1, &[]),
+            server("server-3", Some(Outcome::Unchanged), 0, &[]),
+            server("server-4", Some(Outcome::Conflict), 0, &["the target has other versions of it, up to 2"]),
+            server("server-5", None, 0, &["the store does not answer"]),
+        ],
+        notes: vec!["the source cannot list what was deleted there: it is not copied".into()],
+    };
+    insta::assert_snapshot!(copy::render(&copied));
+}
+
+#[test]
+fn a_check_tells_what_is_wrong_and_what_to_do() {
+    let finding = |kind, place: &str| Finding::new(kind, place, "it cannot be\u{1b}[2J read").hint("look at it");
+    let mut checked = Checked { servers: 3, versions: 12, blobs: 1, findings: Vec::new() };
+    assert_eq!(fsck::render(&checked), "3 servers, 12 versions and 1 large text read: all is well\n");
+    assert!(checked.is_well());
+    let index = Finding { repaired: Some("made anew".into()), ..finding(FindingKind::WrongIndex, "index.json") };
+    checked.findings = vec![index, finding(FindingKind::DamagedVersion, "s/server-a/0000000001.json")];
+    insta::assert_snapshot!(fsck::render(&checked));
+    assert!(!checked.is_well());
+}
+
+#[test]
+fn a_collection_tells_what_went() {
+    let server = |id: &str, deleted, versions: &[u64]| CollectedServer {
+        server_id: id.parse().unwrap(),
+        deleted,
+        versions: versions.iter().copied().map(Version).collect(),
+    };
+    let servers = vec![server("server-a", false, &[1]), server("server-b", true, &[1, 2, 3])];
+    let shown = [
+        gc::render(&Collected { servers, blobs: 2, bytes: 1_250_000 }, false),
+        gc::render(&Collected::default(), true),
+    ];
+    insta::assert_snapshot!(shown.join("=====\n"));
 }
 
 #[test]

@@ -21,9 +21,10 @@ mod wording;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use perennial_sdk::Registration;
+use perennial_sdk::{Registration, Retention};
 use serde::{Deserialize, Serialize};
 
 pub use cache::Cache;
@@ -35,7 +36,7 @@ pub use load::{Request, load};
 pub use numbers::{Cores, Gigabytes, Seconds, Whole};
 pub use plugins::{PerPlatform, PluginName, PluginSettings, Sha256, Trust};
 pub use policy::{NetworkCeiling, Policy, Sandbox};
-pub use registries::{Address, Registries};
+pub use registries::{Address, CrateIndex, Registries};
 pub use unenforced::Unenforced;
 pub use variables::Variables;
 
@@ -81,6 +82,14 @@ pub struct StorageChoice {
     /// The storage plugin.
     #[serde(rename = "use")]
     pub plugin: PluginName,
+    /// How many of a server's newest versions `perennial gc` keeps; all, when there is no number and no age.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_versions: Option<Whole<1, 1_000_000>>,
+    /// For how many days it keeps a version that was replaced by a newer one, whatever its number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_days: Option<Whole<1, 36_500>>,
+    /// For how many days it keeps the versions of a deleted server.
+    pub deleted_days: Whole<1, 36_500>,
 }
 
 /// `[log]`: what is written to standard error.
@@ -89,6 +98,19 @@ pub struct StorageChoice {
 pub struct Logging {
     /// From which level on.
     pub level: Levels,
+}
+
+impl StorageChoice {
+    /// What `perennial gc` keeps.
+    pub fn retention(&self) -> Retention {
+        let days = |days: Whole<1, 36_500>| Duration::from_secs(days.get() * 86_400);
+        Retention {
+            versions: self.keep_versions.map(Whole::get),
+            replaced: self.keep_days.map(days),
+            deleted: days(self.deleted_days),
+            dry_run: false,
+        }
+    }
 }
 
 impl Config {
@@ -209,7 +231,12 @@ impl Default for Config {
 
 impl Default for StorageChoice {
     fn default() -> Self {
-        Self { plugin: PluginName::built_in("json") }
+        Self {
+            plugin: PluginName::built_in("json"),
+            keep_versions: None,
+            keep_days: None,
+            deleted_days: Whole::new(30),
+        }
     }
 }
 

@@ -1,12 +1,7 @@
 //! `PERENNIAL_SECTION_KEY=value` for every scalar of the file.
 
-use serde::{
-    Deserialize,
-    de::{
-        IntoDeserializer,
-        value::{Error, F64Deserializer, I64Deserializer, StrDeserializer},
-    },
-};
+use serde::Deserialize;
+use serde_json::{Error, Value};
 
 use super::{Config, ConfigError, Variables, wording};
 
@@ -29,6 +24,9 @@ macro_rules! overrides {
 
 overrides! {
     "PERENNIAL_STORAGE_USE" => storage.plugin ("storage.use");
+    "PERENNIAL_STORAGE_KEEP_VERSIONS" => storage.keep_versions ("storage.keep_versions");
+    "PERENNIAL_STORAGE_KEEP_DAYS" => storage.keep_days ("storage.keep_days");
+    "PERENNIAL_STORAGE_DELETED_DAYS" => storage.deleted_days ("storage.deleted_days");
     "PERENNIAL_LIMITS_MEMORY_MB" => limits.memory_mb ("limits.memory_mb");
     "PERENNIAL_LIMITS_CPU" => limits.cpu ("limits.cpu");
     "PERENNIAL_LIMITS_PIDS" => limits.pids ("limits.pids");
@@ -42,6 +40,8 @@ overrides! {
     "PERENNIAL_POLICY_SANDBOX" => policy.sandbox ("policy.sandbox");
     "PERENNIAL_POLICY_NETWORK" => policy.network ("policy.network");
     "PERENNIAL_REGISTRIES_PYPI" => registries.pypi ("registries.pypi");
+    "PERENNIAL_REGISTRIES_NPM" => registries.npm ("registries.npm");
+    "PERENNIAL_REGISTRIES_CRATES_IO" => registries.crates_io ("registries.crates-io");
     "PERENNIAL_REGISTRIES_PROXY" => registries.proxy ("registries.proxy");
     "PERENNIAL_REGISTRIES_CA" => registries.ca ("registries.ca");
     "PERENNIAL_CACHE_MAX_GB" => cache.max_gb ("cache.max_gb");
@@ -79,18 +79,11 @@ pub(super) fn apply(config: &mut Config, variables: &Variables) -> Result<(), Co
 }
 
 /// Text as whatever the key takes: as text when it takes that, else as a number.
-fn scalar<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Error> {
-    let as_text = |text: &'de str| -> StrDeserializer<'de, Error> { text.into_deserializer() };
-    T::deserialize(as_text(text)).or_else(|error| {
-        if let Ok(number) = text.parse::<i64>() {
-            let number: I64Deserializer<Error> = number.into_deserializer();
-            return T::deserialize(number);
-        }
-        if let Ok(number) = text.parse::<f64>() {
-            let number: F64Deserializer<Error> = number.into_deserializer();
-            return T::deserialize(number);
-        }
-        Err(error)
+fn scalar<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, Error> {
+    T::deserialize(Value::from(text)).or_else(|error| match (text.parse::<i64>(), text.parse::<f64>()) {
+        (Ok(number), _) => T::deserialize(Value::from(number)),
+        (_, Ok(number)) if number.is_finite() => T::deserialize(Value::from(number)),
+        _ => Err(error),
     })
 }
 
@@ -125,9 +118,24 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_left_out_can_be_set() {
+        let mut config = Config::default();
+        let mut set = |variable: &str, text: &str| {
+            OVERRIDES.iter().find(|each| each.variable == variable).map(|each| (each.set)(&mut config, text).is_ok())
+        };
+        assert_eq!(set("PERENNIAL_REGISTRIES_PYPI", "https://packages.example.com/simple"), Some(true));
+        assert_eq!(set("PERENNIAL_STORAGE_KEEP_DAYS", "90"), Some(true));
+        for wrong in ["0", "many", "nan", "1.5"] {
+            assert_eq!(set("PERENNIAL_STORAGE_KEEP_DAYS", wrong), Some(false), "{wrong}");
+        }
+        assert_eq!(config.storage.keep_days.map(super::super::Whole::get), Some(90));
+        assert!(config.registries.pypi.is_some());
+    }
+
+    #[test]
     fn variables_are_named_after_their_keys() {
         for each in OVERRIDES.iter().filter(|each| each.key != "log.level") {
-            let name = format!("PERENNIAL_{}", each.key.replace('.', "_").to_uppercase());
+            let name = format!("PERENNIAL_{}", each.key.replace(['.', '-'], "_").to_uppercase());
             assert_eq!(each.variable, name);
         }
     }

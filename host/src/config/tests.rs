@@ -47,7 +47,8 @@ fn checked(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError
     let folder = tempfile::tempdir().unwrap();
     let config = load_into(&folder, text, variables)?;
     let (json, python) = (registration("json", &["storage"]), registration("python", &["runtime"]));
-    config.check(&[&json, &python])?;
+    let s3 = registration("s3", &["storage"]);
+    config.check(&[&json, &python, &s3])?;
     Ok(config)
 }
 
@@ -58,22 +59,26 @@ fn the_example_is_the_defaults() {
     assert_eq!(example, Config::default());
 }
 
+/// What the example takes from the environment.
+const VARIABLES: &[(&str, &str)] =
+    &[("PROXY_PASSWORD", "pass"), ("STORAGE_KEY_ID", "key"), ("STORAGE_SECRET", "s3cr3t")];
+
 #[test]
 fn the_examples_comments_are_valid_too() {
     let uncommented: Vec<_> = EXAMPLE
         .lines()
         .map(|line| line.strip_prefix('#').filter(|rest| !rest.is_empty() && !rest.starts_with(' ')).unwrap_or(line))
         .collect();
-    let config = checked(&uncommented.join("\n"), &[("PROXY_PASSWORD", "pass")]).unwrap();
+    let config = checked(&uncommented.join("\n"), VARIABLES).unwrap();
     assert_eq!(config.third_party().len(), 2);
+    assert_eq!(config.plugins.len(), 4);
+    assert_eq!(config.plugin_config("s3")["access_key_id"], "key");
     assert_eq!(config.registries.proxy.unwrap().as_str(), "http://user:pass@proxy.example.com:3128");
-    assert_eq!(config.plugins.len(), 3);
 }
 
 #[test]
 fn the_example_names_every_key_that_comes_later() {
-    let config =
-        load_text(&EXAMPLE.replace("\n#", "\n").replace("\n ", "\n# "), &[("PROXY_PASSWORD", "pass")]).unwrap();
+    let config = load_text(&EXAMPLE.replace("\n#", "\n").replace("\n ", "\n# "), VARIABLES).unwrap();
     let marked = EXAMPLE.lines().filter(|line| line.ends_with("LATER")).count();
     assert_eq!(config.unenforced().len(), marked);
 }
@@ -93,6 +98,10 @@ fn mistakes_are_shown_at_their_place() {
         "[plugins.json.config]\ntoken = \"é ${env:TOKEN}\"\n",
         "schema_version = 2\nnew_key = true\n",
         "[registries]\npypi = \"ftp://packages.example.com\"\n",
+        "[registries]\nnpm = \"npm.example.com\"\n",
+        "[registries]\ncrates-io = \"sparse+ftp://crates.example.com\"\n",
+        "[registries]\ncrates-io = \"https://user@crates.example.com/index/\"\n",
+        "[registries]\ncrates = \"https://crates.example.com/index/\"\n",
         "[registries]\nca = \"/nonexistent/ca.pem\"\n",
         "[storage]\nuse = \"jsn\"\n",
         "[policy]\nsandbox = \"require\"\n",

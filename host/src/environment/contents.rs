@@ -79,11 +79,15 @@ impl Contents {
 
     /// Everything that can be removed, what was used last first.
     pub fn list(&self) -> Vec<Entry> {
-        let mut entries: Vec<_> =
-            SLOTS.iter().flat_map(|(name, kind)| self.folders(name).filter_map(|path| slot(path, *kind))).collect();
+        let mut entries: Vec<_> = self.slots().collect();
         entries.extend(self.folders(PACKAGES).filter_map(|path| downloads(&self.dir, path)));
         entries.sort_by(|a, b| b.used_at.cmp(&a.used_at).then_with(|| a.path.cmp(&b.path)));
         entries
+    }
+
+    /// Environments and builds, finished or not.
+    pub(super) fn slots(&self) -> impl Iterator<Item = Entry> {
+        SLOTS.iter().flat_map(|(name, kind)| self.folders(name).filter_map(|path| slot(path, *kind)))
     }
 
     /// The folders in one below the cache.

@@ -294,7 +294,8 @@ impl Environments {
 
     /// The lock of these requirements, from the memo when they were resolved before.
     async fn resolve(&self, job: &Job<'_>, requirements: &str, resolve: &Resolve) -> Result<String> {
-        let key = key(job, &json!([requirements]));
+        // one package manager cannot read the other's
+        let key = key(job, &json!([requirements, resolve.output]));
         let folder = self.cache_dir.join("locks");
         let memo = folder.join(format!("{key}.lock"));
         if let Some(lock) = read_text(&memo).await? {
@@ -351,6 +352,12 @@ impl Environments {
             Ok(PackageCache { folder, _shared: shared })
         })
         .await
+    }
+
+    /// Removes what installations left behind that were interrupted, such as by the end of a host before this one.
+    pub async fn sweep(&self) {
+        let contents = Contents::of(&self.cache_dir);
+        let _ = tokio::task::spawn_blocking(move || contents.sweep()).await;
     }
 
     /// Sees to it, after a build and behind everybody's back, that the cache does not outgrow its bounds.

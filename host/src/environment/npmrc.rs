@@ -5,6 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use base64::prelude::{BASE64_STANDARD, Engine};
+use percent_encoding::percent_decode_str;
+
 /// The settings that pass; others would change what is installed.
 const SETTINGS: &[&str] = &[
     "ca",
@@ -47,8 +50,27 @@ pub(super) fn settings(variables: &BTreeMap<String, String>, mirror: Option<&str
     }
     if let Some(url) = mirror {
         insert(&mut settings, "registry", url);
+        if let Some((setting, value)) = credentials(url) {
+            insert(&mut settings, &setting, &value);
+        }
     }
     settings
+}
+
+/// The credentials in a URL as a setting: npm shows those in the URL itself to whoever has a package's document, and not to
+/// whoever has its archive.
+fn credentials(url: &str) -> Option<(String, String)> {
+    let (_, rest) = url.split_once("://")?;
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (credentials, host) = authority.rsplit_once('@')?;
+    let plain: Vec<u8> = percent_decode_str(credentials).collect();
+    Some((format!("//{host}{}/:_auth", path.trim_end_matches('/')), BASE64_STANDARD.encode(plain)))
+}
+
+/// The same settings by the names that pnpm has listened to since version 11.
+pub(super) fn for_pnpm(variables: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let settings = variables.iter().filter_map(|(name, value)| Some((name.strip_prefix(PREFIX)?, value)));
+    settings.map(|(setting, value)| (format!("p{PREFIX}{setting}"), value.clone())).collect()
 }
 
 fn user_file(variables: &BTreeMap<String, String>) -> Option<PathBuf> {
@@ -149,5 +171,8 @@ mod tests {
         ]);
         assert_eq!(settings(&given, None), expected);
         assert_eq!(settings(&given, Some("https://mirror"))["npm_config_registry"], "https://mirror");
+        let closed = settings(&given, Some("https://me:p%40ss@mirror:8/npm/"));
+        assert_eq!(closed["npm_config_registry"], "https://me:p%40ss@mirror:8/npm/");
+        assert_eq!(closed["npm_config_//mirror:8/npm/:_auth"], "bWU6cEBzcw==");
     }
 }

@@ -65,6 +65,15 @@ impl Contents {
         }
     }
 
+    /// Removes what interrupted installations left behind, with hardly a look at the rest.
+    pub fn sweep(&self) {
+        if let Some(_alone) = lockfile::free(&self.dir.join(ALONE), true) {
+            for entry in self.slots().filter(|entry| entry.kind == Kind::Leftover) {
+                self.discard(&entry);
+            }
+        }
+    }
+
     fn pruned(&self, wish: &Prune) -> Pruned {
         let entries = self.list();
         let chosen = chosen(&entries, wish);

@@ -121,9 +121,16 @@ impl Registries {
             environment.extend(self.crates().variables.clone());
         }
         if registry == "npm" {
+            // what all other installers read, and Node does not
+            if let Some(file) = self.variables.get("SSL_CERT_FILE") {
+                environment.insert("NODE_EXTRA_CA_CERTS".into(), file.clone());
+            }
             environment.extend(npmrc::settings(&self.variables, self.mirrors.get(registry).map(String::as_str)));
         }
         environment.extend(self.settled.clone());
+        if registry == "npm" {
+            environment.extend(npmrc::for_pnpm(&environment));
+        }
         environment
     }
 
@@ -307,7 +314,21 @@ mod tests {
             assert_eq!(environment[name], "/ca.pem", "{name}");
         }
         assert_eq!(environment["NO_PROXY"], "localhost");
+        let npm = registries.environment("npm");
+        assert_eq!(npm["NODE_EXTRA_CA_CERTS"], "/ca.pem");
+        assert_eq!(
+            (&npm["pnpm_config_https_proxy"], &npm["pnpm_config_cafile"]),
+            (&"http://proxy".into(), &"/ca.pem".into())
+        );
+    }
+
+    #[test]
+    fn one_file_of_authorities_serves_every_installer() {
+        let ca = ("SSL_CERT_FILE", "/ca.pem");
+        let (_folder, registries) = registries(&[ca], "");
         assert_eq!(registries.environment("npm")["NODE_EXTRA_CA_CERTS"], "/ca.pem");
+        let (_folder, registries) = self::registries(&[ca, ("NODE_EXTRA_CA_CERTS", "/node.pem")], "");
+        assert_eq!(registries.environment("npm")["NODE_EXTRA_CA_CERTS"], "/node.pem");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
-use perennial_sdk::{Error, ToolDefinition};
+use perennial_sdk::{ClientIdentity, Error, ToolDefinition};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
@@ -94,6 +94,7 @@ impl ServerHandler for Server {
             cancelled: context.ct.clone(),
             progress: self.progress_sink(&context),
             meta: passed_on_meta(&context),
+            client: context.client_info().map(|client| ClientIdentity::new(&client.name, &client.version)),
         };
         let reply = tool.call(call, params.arguments.unwrap_or_default()).await;
         Ok(CallToolResponse::Complete(self.result(reply, &context)))

@@ -7,6 +7,7 @@ use perennial_runtime_node as _;
 use perennial_runtime_python as _;
 use perennial_runtime_rust as _;
 use perennial_storage_json as _;
+use perennial_storage_s3 as _;
 
 /// The built-in plugins, sorted by name.
 pub(super) fn registrations() -> Vec<&'static Registration> {
@@ -18,6 +19,6 @@ mod tests {
     #[test]
     fn every_built_in_is_linked() {
         let ids: Vec<_> = super::registrations().iter().map(|registration| registration.id).collect();
-        assert_eq!(ids, ["json", "node", "python", "rust"]);
+        assert_eq!(ids, ["json", "node", "python", "rust", "s3"]);
     }
 }

@@ -14,7 +14,7 @@ mod transport;
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 use futures_util::future::join_all;
-use perennial_sdk::{Description, DynStorage, DynTools, Error, ErrorCode, LanguageRuntime, Opened, Result};
+use perennial_sdk::{Description, DynStorage, DynTools, Error, ErrorCode, Home, LanguageRuntime, Opened, Result};
 use serde_json::Value;
 
 pub use inspect::{Inspected, Pin, inspect};
@@ -61,6 +61,12 @@ pub enum Origin {
 
 /// A plugin of the configuration: where it comes from, or why nobody can say.
 pub type Configured = Result<Source, (Origin, Error)>;
+
+/// A storage that was opened by itself, beside the plugins of the host.
+pub struct Storage {
+    opened: Opened,
+    storage: Arc<dyn DynStorage>,
+}
 
 /// A language runtime with what it says of itself.
 #[derive(Clone)]
@@ -185,7 +191,7 @@ impl Plugins {
         found.ok_or_else(|| {
             let known: Vec<_> =
                 self.all.iter().filter(|plugin| plugin.opened.storage.is_some()).map(|p| p.name.as_str()).collect();
-            Error::not_found(format!("no storage plugin `{name}`")).hint(format!("there are: {}", known.join(", ")))
+            unknown_storage(name, &known)
         })
     }
 
@@ -215,6 +221,39 @@ impl Plugins {
             })
         })
     }
+}
+
+impl Storage {
+    /// Opens the storage plugin of this name with its own table.
+    ///
+    /// # Errors
+    /// `not_found`, with the storages that there are; what the plugin says of its configuration.
+    pub async fn open(name: &str, config: Value, home: Home) -> Result<Self> {
+        let storages = || builtin::registrations().into_iter().filter(|plugin| plugin.provides.contains(&"storage"));
+        let Some(registration) = storages().find(|plugin| plugin.id == name) else {
+            let known: Vec<_> = storages().map(|plugin| plugin.id).collect();
+            return Err(unknown_storage(name, &known));
+        };
+        let opened = (registration.open)(config, home).await?;
+        match opened.storage.clone() {
+            Some(storage) => Ok(Self { opened, storage }),
+            None => Err(Error::internal(format!("plugin `{name}` gives no storage"))),
+        }
+    }
+
+    /// What it stores in.
+    pub fn storage(&self) -> Arc<dyn DynStorage> {
+        self.storage.clone()
+    }
+
+    /// Ends it: what must still be written is written.
+    pub async fn shutdown(&self) {
+        self.opened.shutdown().await;
+    }
+}
+
+fn unknown_storage(name: &str, known: &[&str]) -> Error {
+    Error::not_found(format!("no storage plugin `{name}`")).hint(format!("there are: {}", known.join(", ")))
 }
 
 impl Plugin {

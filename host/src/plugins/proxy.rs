@@ -1,8 +1,9 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use perennial_sdk::{
-    BoxFuture, Capabilities, Cx, Description, DynStorage, DynTools, Error, ErrorCode, Expected, LanguageRuntime,
-    Listing, Page, Plan, PutId, Result, SavedServer, ServerId, ServerSpec, ToolDefinition, Toolchain, Version, body,
+    BoxFuture, Capabilities, Checked, Collected, Cx, Description, DynStorage, DynTools, Error, ErrorCode, Expected,
+    LanguageRuntime, Listing, Page, Plan, PutId, Result, Retention, SavedServer, ServerId, ServerSpec, ToolDefinition,
+    Toolchain, Version, body, check_by_reading,
     method::{self, Bulk},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -22,6 +23,9 @@ pub(super) struct Proxy {
     storage: Option<method::StorageDescription>,
     tools: Vec<ToolDefinition>,
 }
+
+/// How long a storage may take to go through all that is saved, when its caller gives it no less.
+const UPKEEP: Duration = Duration::from_secs(3600);
 
 /// How long a plugin may take to write what is still to be written when the host ends.
 const LAST_WISHES: Duration = Duration::from_millis(500);
@@ -85,7 +89,11 @@ impl Proxy {
         longest: usize,
     ) -> Result<T> {
         let packed = body::pack(params, if self.transport.takes_bodies() { longest } else { 0 })?;
-        self.send(cx, method, packed).await
+        self.send(cx, method, packed, self.limit).await
+    }
+
+    async fn upkeep<T: DeserializeOwned>(&self, cx: &Cx, method: &'static str, params: &impl Serialize) -> Result<T> {
+        self.send(cx, method, body::pack(params, 0)?, UPKEEP.max(self.limit)).await
     }
 
     async fn send<T: DeserializeOwned>(
@@ -93,8 +101,9 @@ impl Proxy {
         cx: &Cx,
         method: &'static str,
         (json, body): (Vec<u8>, Vec<u8>),
+        limit: Duration,
     ) -> Result<T> {
-        let limit = cx.remaining().map_or(self.limit, |left| left.min(self.limit));
+        let limit = cx.remaining().map_or(limit, |left| left.min(limit));
         let limited = cx.clone().with_timeout(limit);
         let response = tokio::select! {
             biased;
@@ -171,6 +180,35 @@ impl DynStorage for Proxy {
             self.ask(cx, method::STORAGE_DELETE, &params, 0).await
         })
     }
+
+    fn deleted<'a>(&'a self, cx: &'a Cx, page: &'a Page) -> BoxFuture<'a, Result<Listing>> {
+        Box::pin(async move {
+            let listing = self.ask(cx, method::STORAGE_DELETED, page, 0).await;
+            listing.map_err(|error| unless_able(error, || "this storage cannot list what was deleted".into()))
+        })
+    }
+
+    fn check<'a>(&'a self, cx: &'a Cx, repair: bool) -> BoxFuture<'a, Result<Checked>> {
+        Box::pin(async move {
+            match self.upkeep(cx, method::STORAGE_CHECK, &method::Check { repair }).await {
+                Err(error) if error.code == ErrorCode::Unsupported => check_by_reading(self, cx).await,
+                checked => checked,
+            }
+        })
+    }
+
+    fn collect<'a>(&'a self, cx: &'a Cx, retention: &'a Retention) -> BoxFuture<'a, Result<Collected>> {
+        Box::pin(async move {
+            let collected = self.upkeep(cx, method::STORAGE_COLLECT, retention).await;
+            let nothing = || format!("the storage at `{}` removes nothing by itself", self.location());
+            collected.map_err(|error| unless_able(error, nothing))
+        })
+    }
+}
+
+/// Says first what a storage cannot do that lacks a method: the words of a program that lacks one rarely do.
+fn unless_able(error: Error, lack: impl FnOnce() -> String) -> Error {
+    if error.code == ErrorCode::Unsupported { error.context(lack()) } else { error }
 }
 
 impl DynTools for Proxy {
@@ -184,7 +222,7 @@ impl DynTools for Proxy {
             if self.transport.takes_bodies() && longest >= body::LONG {
                 let named = [("name", Value::from(name)), ("arguments", Value::from(arguments))];
                 let params = named.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<Value>();
-                return self.send(cx, method::TOOLS_CALL, body::pack_value(params)?).await;
+                return self.send(cx, method::TOOLS_CALL, body::pack_value(params)?, self.limit).await;
             }
             let params = method::ToolCall { name: Cow::Borrowed(name), arguments };
             self.ask(cx, method::TOOLS_CALL, &params, 0).await

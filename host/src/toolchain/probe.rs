@@ -34,6 +34,9 @@ pub(super) async fn ask(
     environment: BTreeMap<String, String>,
     folder: &Path,
 ) -> Result<Tool> {
+    if is_of_corepack(candidate) {
+        return Err(Error::unavailable("it is a stand-in by Corepack, which would download the program"));
+    }
     let environment = with_neighbours(environment, candidate);
     let run = async |path: PathBuf, args: &[String]| {
         let spec = ProcessSpec {
@@ -126,6 +129,12 @@ fn read_off(candidate: &Path, text: &str) -> Result<Tool> {
     Ok(Tool { roots: vec![path.clone()], path, version, facts: json!({ "said": text.trim() }) })
 }
 
+/// Whether a file leads to Corepack, which downloads whatever is missing as soon as it is asked for anything.
+fn is_of_corepack(path: &Path) -> bool {
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    real.components().any(|part| part.as_os_str() == "corepack")
+}
+
 fn is_shim(path: &Path) -> bool {
     let in_shims = path.parent().and_then(Path::file_name).is_some_and(|name| name == "shims");
     let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
@@ -164,6 +173,18 @@ mod tests {
         std::fs::write(folder.path().join("tool"), "").unwrap();
         assert_eq!(home_in(printed.as_bytes(), "tool"), Some((folder.path().join("tool"), folder.path().into())));
         assert_eq!(home_in(b"lib\n", "tool"), None);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_stand_in_by_corepack_is_known_by_where_it_leads() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("node_modules/corepack/dist/pnpm.js");
+        std::fs::create_dir_all(script.parent().unwrap()).unwrap();
+        std::fs::write(&script, "").unwrap();
+        let link = folder.path().join("pnpm");
+        std::os::unix::fs::symlink(&script, &link).unwrap();
+        assert!(is_of_corepack(&link) && !is_of_corepack(Path::new("/bin/sh")));
     }
 
     #[test]

@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    BuiltIn, Call, Effect, input,
+    BuiltIn, Call, Effect,
     input::Parts,
     patience::{self, OutOfPatience},
 };
 use crate::{
+    bounds,
     catalog::{Catalog, Server},
     launch::Instance,
     mcp::{Reply, Said},
@@ -49,7 +50,7 @@ impl BuiltIn for CreateServer {
 
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {
         let parts = arguments.parts.checked(call.host.settings.code_bytes)?;
-        let name = arguments.name.as_deref().map(input::name).transpose()?;
+        let name = arguments.name.as_deref().map(bounds::name).transpose()?;
         let (runtime, language) = call.host.plugins.runtime(&arguments.language)?;
         let from_template = parts.code.is_none();
         let mut spec = ServerSpec {

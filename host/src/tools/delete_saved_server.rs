@@ -1,10 +1,13 @@
-use perennial_sdk::{Cx, Error, Result};
+use perennial_sdk::{Cx, Error, Result, Version};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{BuiltIn, Call, Effect};
-use crate::mcp::{Reply, Said};
+use crate::{
+    library::way_back,
+    mcp::{Reply, Said},
+};
 
 pub(super) struct DeleteSavedServer;
 
@@ -18,7 +21,8 @@ pub(super) struct Arguments {
 impl BuiltIn for DeleteSavedServer {
     const NAME: &'static str = "delete-saved-server";
     const TITLE: &'static str = "Delete a saved server";
-    const DESCRIPTION: &'static str = "Takes a server out of the library. One that is running goes on running.";
+    const DESCRIPTION: &'static str = "Takes a server out of the library. One that is running goes on running. Its \
+        versions are kept for some time, so that a slip can be undone.";
     const EFFECT: Effect = Effect::Destroys;
     const DOING: &'static str = "delete the saved server";
     type Arguments = Arguments;
@@ -29,8 +33,14 @@ impl BuiltIn for DeleteSavedServer {
         // what has begun must end, whether its caller still listens or not
         let (host, gone) = (call.host.clone(), id.clone());
         let deleting = tokio::spawn(async move { host.library.delete(&Cx::detached(), &gone).await });
-        deleting.await.map_err(|error| Error::internal("the deletion ended early").caused_by(&error))??;
-        let text = format!("🗑️ Saved server {id} deleted");
-        Ok(Said::new(text, json!({ "savedServerId": id, "deleted": true })).into())
+        let deleted = deleting.await.map_err(|error| Error::internal("the deletion ended early").caused_by(&error))?;
+        let tombstone = deleted?;
+        let mut text = format!("🗑️ Saved server {id} deleted");
+        let last = Version(tombstone.0.saturating_sub(1));
+        if call.host.library.storage().capabilities().versions && !last.is_unset() {
+            text.push_str(&format!("\n{}", way_back(&id, last)));
+        }
+        let facts = json!({ "savedServerId": id, "deleted": true, "version": tombstone, "lastVersion": last });
+        Ok(Said::new(text, facts).into())
     }
 }

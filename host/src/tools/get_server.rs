@@ -6,10 +6,14 @@ use serde_json::{Value, json};
 use super::{BuiltIn, Call, Effect, target};
 use crate::{
     catalog::Phase,
+    library::Shelf,
     mcp::{Reply, Said},
 };
 
 pub(super) struct GetServer;
+
+/// How many versions of a saved server are shown.
+const MOST_VERSIONS: usize = 10;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -22,7 +26,7 @@ impl BuiltIn for GetServer {
     const NAME: &'static str = "get-server";
     const TITLE: &'static str = "Look at a server";
     const DESCRIPTION: &'static str = "Shows a server's state and how far its build is, its source, dependencies, \
-        permissions and limits, how its process ended last, what it wrote to standard error, and what it printed on \
+        permissions and limits, the versions that were saved and what changed in each, how its process ended last, what it wrote to standard error, and what it printed on \
         standard output that is no MCP.";
     const EFFECT: Effect = Effect::Reads;
     const DOING: &'static str = "show the server";
@@ -49,6 +53,11 @@ impl BuiltIn for GetServer {
             .death
             .as_ref()
             .map(|death| json!({ "cause": death.cause, "at": death.at.to_rfc3339(), "stderr": death.stderr }));
+        let history = match &status.shelf {
+            // whoever asks again and again how far a build is wants no history each time
+            Some(shelf) if doing.is_none() => history(&call, shelf).await,
+            _ => Value::Null,
+        };
         let facts = json!({
             "serverId": server.id,
             "name": status.name,
@@ -64,6 +73,7 @@ impl BuiltIn for GetServer {
             "enforced": [],
             "tools": status.tools.names().collect::<Vec<_>>(),
             "saved": status.shelf.map(|shelf| json!({ "savedServerId": shelf.id, "version": shelf.version, "name": shelf.name })),
+            "history": history,
             "createdAt": server.created_at.to_rfc3339(),
             "pid": pid,
             "lastExit": death,
@@ -73,5 +83,13 @@ impl BuiltIn for GetServer {
             "notes": status.notes,
         });
         Ok(Said::new(serde_json::to_string_pretty(&facts)?, facts).into())
+    }
+}
+
+/// The versions of the saved server, told briefly; a storage that does not answer must not hide the server.
+async fn history(call: &Call, shelf: &Shelf) -> Value {
+    match call.host.library.history(&call.cx(), &shelf.id, MOST_VERSIONS).await {
+        Ok(history) => json!(history),
+        Err(error) => json!({ "savedServerId": shelf.id, "error": error.to_string() }),
     }
 }

@@ -12,7 +12,7 @@ pub(super) struct LoadSavedServer;
 pub(super) struct Arguments {
     /// The saved server's id, or its name when only one has it.
     saved_server_id: String,
-    /// An earlier version; the newest when left out.
+    /// An earlier version, also of a deleted server; the newest when left out.
     #[serde(default)]
     version: Option<u64>,
 }
@@ -28,7 +28,12 @@ impl BuiltIn for LoadSavedServer {
 
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {
         let cx = call.cx();
-        let id = call.host.library.find(&cx, &arguments.saved_server_id).await?;
+        let (library, reference) = (&call.host.library, &arguments.saved_server_id);
+        // an earlier version of a deleted server is the way back to it
+        let id = match arguments.version {
+            Some(_) => library.find_deleted_too(&cx, reference).await?,
+            None => library.find(&cx, reference).await?,
+        };
         let server = target::load(&call, &cx, &id, arguments.version.map(Version)).await?;
         answer_when_up(&call, server, |id| {
             let line = format!("✅ Saved server loaded as new server: {id}");

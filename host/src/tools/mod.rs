@@ -18,7 +18,7 @@ mod update_server;
 
 use std::{future::Future, marker::PhantomData, sync::Arc};
 
-use perennial_sdk::{BoxFuture, Cx, DynTools, Error, Result, ToolDefinition};
+use perennial_sdk::{BoxFuture, ClientIdentity, Cx, DynTools, Error, Result, ToolDefinition};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -50,6 +50,8 @@ pub struct Call {
     pub progress: Option<ProgressSink>,
     /// `_meta` for the child.
     pub meta: Map<String, Value>,
+    /// The program that asks, by what it says of itself.
+    pub client: Option<ClientIdentity>,
 }
 
 /// What a call of a tool may change.

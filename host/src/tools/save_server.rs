@@ -3,11 +3,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{BuiltIn, Call, Effect, input, target};
+use super::{BuiltIn, Call, Effect, target};
 use crate::{
+    bounds,
     catalog::Server,
-    host::Host,
-    library::{Manuscript, Shelf},
+    library::{Manuscript, Saved, Shelf},
     mcp::{Reply, Said},
 };
 
@@ -32,49 +32,57 @@ impl BuiltIn for SaveServer {
     type Arguments = Arguments;
 
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {
-        let name = input::name(&arguments.name)?;
+        let name = bounds::name(&arguments.name)?;
         let server = target::running(&call, &arguments.server_id).await?;
         // a save that has begun must end, and be remembered, whether its caller still listens or not
-        let saving = tokio::spawn(async move { save(&call.host, &server, name).await });
+        let saving = tokio::spawn(async move { save(&call, &server, name).await });
         saving.await.map_err(|error| Error::internal("the save ended early").caused_by(&error))?
     }
 }
 
-async fn save(host: &Host, server: &Server, name: String) -> Result<Reply> {
+async fn save(call: &Call, server: &Server, name: String) -> Result<Reply> {
     let _saving = server.saving.lock().await;
-    let status = server.status();
+    let (status, library) = (server.status(), &call.host.library);
     let manuscript = Manuscript {
         id: &server.id,
         spec: &status.spec,
         tools: status.tools.definitions(),
         shelf: status.shelf.as_ref(),
+        client: call.client.as_ref(),
     };
-    let saved = host.library.save(&Cx::detached(), &manuscript, &name).await;
-    let shelf = saved.map_err(|error| contested(error, server))?;
-    let text =
+    let saved = library.save(&Cx::detached(), &manuscript, &name).await;
+    let Saved { shelf, revived } = saved.map_err(|error| contested(error, server, &name))?;
+    let mut text =
         format!("✅ Server {} saved as \"{name}\"\nversion {}, saved server {}", server.id, shelf.version, shelf.id);
+    if revived {
+        text.push_str("\nit had been deleted meanwhile, and is there again now");
+    }
     let facts = json!({
         "serverId": server.id,
         "savedServerId": shelf.id,
         "name": name,
         "version": shelf.version,
-        "location": host.library.location(),
+        "revived": revived,
+        "location": library.location(),
     });
     server.shelve(shelf);
     Ok(Said::new(text, facts).into())
 }
 
-/// Somebody else saved first. Having been told, the caller may put its own version on top by saving again.
-fn contested(error: Error, server: &Server) -> Error {
+/// Somebody else saved first. Having been told, the caller may put its own version on top by saving again, or part from
+/// the other by another name.
+fn contested(error: Error, server: &Server, name: &str) -> Error {
     let current = error.data.get("current").and_then(serde_json::Value::as_u64).map(Version);
     match (error.code == ErrorCode::Conflict, current, server.status().shelf) {
         (true, Some(version), Some(shelf)) => {
-            let id = shelf.id.clone();
-            server.shelve(Shelf { version, ..shelf });
-            error.hint(format!(
-                "somebody else saved version {version} of `{id}` meanwhile: `load-saved-server` brings it up beside this \
-                 one; `save-server` again puts this one on top of it as the next version"
-            ))
+            let hint = format!(
+                "nothing is lost; there are three ways on: `load-saved-server` with {{\"savedServerId\": \"{}\", \"version\": \
+                 {version}}} brings the other one up beside this one; `save-server` again as \"{}\" puts this one on top of \
+                 it as the next version; `save-server` under another name keeps this one as a saved server of its own",
+                shelf.id, name
+            );
+            server.shelve(Shelf { version, contested: Some(name.to_owned()), ..shelf });
+            error.hint(hint)
         }
         _ => error,
     }

@@ -28,7 +28,7 @@ pub(super) async fn running(call: &Call, reference: &str) -> Result<Arc<Server>>
     match (named.pop_first(), named.is_empty()) {
         (Some((_, Some(server))), true) => Ok(server),
         (Some((id, None)), true) => resident(call, &cx, &id).await,
-        (None, _) => Err(unknown),
+        (None, _) => Err(call.host.library.deletion(&cx, reference).await.unwrap_or(unknown)),
         (Some(first), false) => {
             let ids: Vec<_> = std::iter::once(first).chain(named).map(|(id, _)| format!("`{id}`")).collect();
             let message = format!("{} servers are called `{reference}`", ids.len());
@@ -59,11 +59,17 @@ async fn resident(call: &Call, cx: &Cx, id: &ServerId) -> Result<Arc<Server>> {
 async fn read(call: &Call, cx: &Cx, id: &ServerId, version: Option<Version>) -> Result<(ServerSpec, Shelf)> {
     let saved = call.host.library.get(cx, id, version).await?;
     let newest = match version {
-        Some(_) => call.host.library.get(cx, id, None).await?.version,
+        Some(_) => call.host.library.versions(cx, id).await?.last().copied().unwrap_or(saved.version),
         None => saved.version,
     };
     let (_, language) = call.host.plugins.runtime(&saved.language)?;
-    let shelf = Shelf { id: saved.server_id.parse()?, version: newest, name: saved.name.clone(), settled: false };
+    let shelf = Shelf {
+        id: saved.server_id.parse()?,
+        version: newest,
+        name: saved.name.clone(),
+        settled: false,
+        contested: None,
+    };
     Ok((ServerSpec { language, ..saved.spec() }, shelf))
 }
 

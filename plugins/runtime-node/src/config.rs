@@ -8,4 +8,21 @@ pub struct Config {
     pub node: Option<String>,
     /// The npm to use: an absolute path, or a name on `PATH`.
     pub npm: Option<String>,
+    /// The pnpm to use: an absolute path, or a name on `PATH`.
+    pub pnpm: Option<String>,
+    /// What installs packages. A saved server is restored by what wrote its lock, whatever stands here.
+    pub installer: Installer,
+}
+
+/// What installs packages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Installer {
+    /// npm, which comes with Node, and pnpm where there is no npm.
+    #[default]
+    Auto,
+    /// npm, and an error when there is none.
+    Npm,
+    /// pnpm, and an error when there is none.
+    Pnpm,
 }

@@ -6,8 +6,10 @@ use crate::Config;
 const OLDEST_NODE: &str = "20";
 /// The oldest npm that writes locks without addresses.
 const OLDEST_NPM: &str = "8.19";
+/// The oldest pnpm whose locks are those of today's.
+const OLDEST_PNPM: &str = "9";
 
-/// Both programs are beside each other wherever they come from.
+/// Node and npm are beside each other wherever they come from, and pnpm often is.
 const PLACES: &[&str] = &[
     "~/.nvm/versions/node/*/bin",
     "~/.local/share/fnm/node-versions/*/installation/bin",
@@ -18,6 +20,10 @@ const PLACES: &[&str] = &[
     "~/.asdf/installs/nodejs/*/bin",
     "~/.nodenv/versions/*/bin",
     "~/n/bin",
+    "~/.local/share/pnpm",
+    "~/.local/share/pnpm/bin",
+    "~/Library/pnpm",
+    "~/Library/pnpm/bin",
     "~/.local/bin",
     "/opt/homebrew/bin",
     "/home/linuxbrew/.linuxbrew/bin",
@@ -47,7 +53,10 @@ pub(crate) fn describe(config: &Config) -> Description {
         .alias("js")
         .alias("node")
         .alias("nodejs");
-    let description = Description::new([typescript, javascript]).program(interpreter(config)).program(npm(config));
+    let description = Description::new([typescript, javascript])
+        .program(interpreter(config))
+        .program(npm(config))
+        .program(pnpm(config));
     HINTS.iter().fold(description, |description, (when, hint)| description.hint(*when, *hint))
 }
 
@@ -55,6 +64,7 @@ const NATIVE: &str = "a package has a native part that its install script would 
                       not run here: use one without (`node:sqlite` instead of `better-sqlite3` or `sqlite3`, `bcryptjs` \
                       instead of `bcrypt`), or one whose native part is a package of its own";
 const REGISTRY_SILENT: &str = "the registry did not answer: check the network, the proxy and npm's `registry`";
+const OTHER_FILE: &str = "the registry gave another file than the lock names: remove the lock and resolve again";
 const AUTHORITY: &str = "set NODE_EXTRA_CA_CERTS to the file with your network's certificate authority";
 
 /// Shown when the text on the left is found in the output of a server or an installer; the first one found counts.
@@ -99,10 +109,7 @@ const HINTS: &[(&str, &str)] = &[
         "npm error code ERESOLVE",
         "the packages want versions of each other that do not fit: loosen the versions in `dependencies`",
     ),
-    (
-        "npm error code EINTEGRITY",
-        "the registry gave another file than the lock names: remove the lock and resolve again",
-    ),
+    ("npm error code EINTEGRITY", OTHER_FILE),
     ("npm error code EUSAGE", "the lock does not fit the dependencies: remove it, they are then resolved again"),
     ("npm error code E401", "the registry wants you to log in: see npm's `_authToken` in your `.npmrc`"),
     ("npm error code E403", "the registry refuses this package"),
@@ -113,6 +120,17 @@ const HINTS: &[(&str, &str)] = &[
     ("npm error code ECONNRESET", REGISTRY_SILENT),
     ("npm error code ETIMEDOUT", REGISTRY_SILENT),
     ("npm error code ENETUNREACH", REGISTRY_SILENT),
+    ("ERR_PNPM_FETCH_404", "check the package's name on the registry"),
+    ("ERR_PNPM_NO_MATCHING_VERSION", "no published version fits: loosen the version in `dependencies`"),
+    (
+        "ERR_PNPM_NO_MATURE_MATCHING_VERSION",
+        "every version that fits was published only just now: loosen the version, or wait",
+    ),
+    ("ERR_PNPM_TARBALL_INTEGRITY", OTHER_FILE),
+    ("ERR_PNPM_OUTDATED_LOCKFILE", "the lock does not fit the dependencies: remove it, they are then resolved again"),
+    ("ERR_PNPM_FETCH_401", "the registry wants you to log in: see npm's `_authToken` in your `.npmrc`"),
+    ("ERR_PNPM_FETCH_403", "the registry refuses this package"),
+    ("ERR_PNPM_META_FETCH_FAIL", REGISTRY_SILENT),
     ("SELF_SIGNED_CERT_IN_CHAIN", AUTHORITY),
     ("UNABLE_TO_GET_ISSUER_CERT", AUTHORITY),
     ("UNABLE_TO_VERIFY_LEAF_SIGNATURE", AUTHORITY),
@@ -139,6 +157,16 @@ fn npm(config: &Config) -> Program {
         required: false,
         install_hint: Some("npm comes with Node; some systems have it as a package of its own".into()),
         ..Program::new("npm", [config.npm.clone().unwrap_or_else(|| "npm".into())])
+    }
+}
+
+fn pnpm(config: &Config) -> Program {
+    Program {
+        places: places(),
+        minimum: Some(OLDEST_PNPM.into()),
+        required: false,
+        install_hint: Some("see pnpm.io; where there is npm, only servers that were locked by pnpm need it".into()),
+        ..Program::new("pnpm", [config.pnpm.clone().unwrap_or_else(|| "pnpm".into())])
     }
 }
 

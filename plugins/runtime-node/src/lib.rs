@@ -1,7 +1,7 @@
 //! Servers in TypeScript and JavaScript: source and dependencies become a plan of files, steps and a command.
 //!
-//! Types are stripped here, without the TypeScript compiler: they are not checked. Packages are installed by npm, without
-//! their scripts.
+//! Types are stripped here, without the TypeScript compiler: they are not checked. Packages are installed by npm or pnpm,
+//! without their scripts.
 
 mod config;
 mod description;
@@ -19,7 +19,7 @@ mod strip;
 
 use perennial_sdk::prelude::*;
 
-pub use config::Config;
+pub use config::{Config, Installer};
 
 /// The runtime for Node.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl LanguageRuntime for Node {
     }
 
     fn plan(&self, _: &Cx, spec: &ServerSpec, toolchain: &Toolchain) -> Result<Plan> {
-        plan::plan(spec, toolchain)
+        plan::plan(&self.config, spec, toolchain)
     }
 }
 

@@ -7,6 +7,8 @@ pub(crate) const ADDED: &[(&str, &str)] = &[
     ("@modelcontextprotocol/sdk", "^1"),
     ("@modelcontextprotocol/server", "^2"),
     ("fastmcp", "*"),
+    ("preact", "^10"),
+    ("react", "*"),
     ("zod", "^3.25 || ^4"),
 ];
 

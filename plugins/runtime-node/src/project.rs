@@ -16,7 +16,7 @@ const PACKAGE: &str = "package.json";
 const DECORATE: &str = include_str!("../node/decorate.js");
 
 /// Extensions that are tried when a file is loaded without one.
-const TRIED: &[&str] = &["ts", "tsx", "mts", "cts", "js", "mjs", "cjs", "json"];
+const TRIED: &[&str] = &["ts", "tsx", "mts", "cts", "js", "jsx", "mjs", "cjs", "json"];
 
 /// The files of a server.
 #[derive(Debug)]
@@ -71,9 +71,9 @@ impl Project {
         &self.outputs[&self.main]
     }
 
-    /// Whether any file is TypeScript, so that lines are mapped.
-    pub(crate) fn is_typed(&self) -> bool {
-        self.sources.values().any(|source| source.dialect.is_typescript())
+    /// Whether any file is translated, so that lines are mapped.
+    pub(crate) fn is_translated(&self) -> bool {
+        self.sources.values().any(Source::is_translated)
     }
 
     /// What a `package.json` among the files depends on.
@@ -85,7 +85,9 @@ impl Project {
     /// The packages that are loaded, each once; Node's own modules are not among them.
     pub(crate) fn packages(&self) -> Vec<&str> {
         let loads = self.sources.values().flat_map(|source| &source.loads);
-        let mut packages: Vec<&str> = loads.filter_map(|load| package_of(&load.specifier)).collect();
+        let implied = self.sources.values().filter_map(|source| source.jsx_package.as_deref());
+        let names = loads.map(|load| load.specifier.as_str()).chain(implied);
+        let mut packages: Vec<&str> = names.filter_map(package_of).collect();
         packages.sort_unstable();
         packages.dedup();
         packages
@@ -94,12 +96,12 @@ impl Project {
     /// The files as they are written.
     ///
     /// # Errors
-    /// `invalid` for what of TypeScript has no translation.
+    /// `invalid` for what has no translation.
     pub(crate) fn files(&self) -> Result<Vec<File>> {
         let mut files = Vec::new();
         for (path, source) in &self.sources {
             let text = self.edited(source);
-            let contents = if source.dialect.is_typescript() { strip::strip(source, &text)? } else { text };
+            let contents = if source.is_translated() { strip::strip(source, &text)? } else { text };
             files.push(File { path: self.outputs[path].clone(), contents });
         }
         files.extend(self.others.iter().map(|(path, text)| File { path: path.clone(), contents: text.clone() }));
@@ -184,7 +186,8 @@ impl Project {
         let there = |path: &String| self.sources.contains_key(path) || self.others.contains_key(path);
         let (stem, extension) = paths::split(path);
         let typed: &[&str] = match extension {
-            "js" => &["ts", "tsx"],
+            "js" => &["ts", "tsx", "jsx"],
+            "jsx" => &["tsx"],
             "mjs" => &["mts"],
             "cjs" => &["cts"],
             _ => &[],

@@ -53,10 +53,14 @@ impl Requirements {
         self.ranges.is_empty()
     }
 
-    /// A `package.json` that needs just this.
+    /// In canonical form, one a line.
     pub(crate) fn to_text(&self) -> String {
-        let package = json!({ "name": "server", "version": "0.0.0", "private": true, "dependencies": self.ranges });
-        format!("{package:#}\n")
+        self.ranges.iter().map(|(name, range)| format!("{name}@{range}\n")).collect()
+    }
+
+    /// A `package.json` that needs just this.
+    pub(crate) fn to_package(&self) -> String {
+        package(&self.ranges)
     }
 
     fn add(&mut self, name: &str, range: &str, imported: &[&str]) -> Result<()> {
@@ -80,6 +84,12 @@ impl Requirements {
         self.ranges.insert(name.into(), if range.is_empty() { "*".into() } else { range.into() });
         Ok(())
     }
+}
+
+/// A `package.json` that needs these: name → range.
+pub(crate) fn package(ranges: &BTreeMap<String, String>) -> String {
+    let package = json!({ "name": "server", "version": "0.0.0", "private": true, "dependencies": ranges });
+    format!("{package:#}\n")
 }
 
 /// A list's entry: `name`, `name@range`, or as other languages write it: `name ^1`, `name>=1`.

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use oxc_ast::ast::{
     Argument, ArrowFunctionExpression, AwaitExpression, CallExpression, Decorator, ExportAllDeclaration,
-    ExportNamedDeclaration, Expression, ForOfStatement, Function, ImportDeclaration, ImportExpression, StringLiteral,
-    TSExportAssignment, TSImportEqualsDeclaration, TSModuleReference, WithClause, WithClauseKeyword,
+    ExportNamedDeclaration, Expression, ForOfStatement, Function, ImportDeclaration, ImportExpression, JSXElement,
+    JSXFragment, StringLiteral, TSExportAssignment, TSImportEqualsDeclaration, TSModuleReference, WithClause,
+    WithClauseKeyword,
 };
 use oxc_ast_visit::{Visit, walk};
 use oxc_semantic::ScopeFlags;
@@ -22,6 +23,8 @@ pub(crate) struct Scan {
     pub(crate) awaits: bool,
     /// The first decorator.
     pub(crate) decorator: Option<Range<usize>>,
+    /// The first element of JSX.
+    pub(crate) jsx: Option<Range<usize>>,
     functions: usize,
 }
 
@@ -140,6 +143,16 @@ impl<'a> Visit<'a> for Scan {
     fn visit_for_of_statement(&mut self, it: &ForOfStatement<'a>) {
         self.awaits |= it.r#await && self.functions == 0;
         walk::walk_for_of_statement(self, it);
+    }
+
+    fn visit_jsx_element(&mut self, it: &JSXElement<'a>) {
+        self.jsx.get_or_insert_with(|| range(it.span));
+        walk::walk_jsx_element(self, it);
+    }
+
+    fn visit_jsx_fragment(&mut self, it: &JSXFragment<'a>) {
+        self.jsx.get_or_insert_with(|| range(it.span));
+        walk::walk_jsx_fragment(self, it);
     }
 
     fn visit_decorator(&mut self, it: &Decorator<'a>) {

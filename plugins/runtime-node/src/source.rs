@@ -43,6 +43,10 @@ pub(crate) struct Source {
     pub(crate) start: usize,
     /// Whether there is a decorator.
     pub(crate) decorated: bool,
+    /// Where the first element of JSX is.
+    pub(crate) jsx: Option<usize>,
+    /// The package whose functions make the elements of JSX; the file names it no other way.
+    pub(crate) jsx_package: Option<String>,
 }
 
 /// Names that every CommonJS file has.
@@ -67,18 +71,24 @@ impl Source {
             Err(more) => Err(refusal(path, text, errors.first().or(more.first()))),
         }
     }
+
+    /// Whether Node runs something else than what the author wrote.
+    pub(crate) fn is_translated(&self) -> bool {
+        self.dialect.is_typescript() || self.jsx.is_some()
+    }
 }
 
 /// Whether a path is one of a source file.
 pub(crate) fn is_source(path: &str) -> bool {
     let (stem, extension) = paths::split(path);
-    !stem.ends_with(".d") && matches!(extension, "js" | "mjs" | "cjs" | "ts" | "mts" | "cts" | "tsx")
+    !stem.ends_with(".d") && matches!(extension, "js" | "mjs" | "cjs" | "jsx" | "ts" | "mts" | "cts" | "tsx")
 }
 
 fn dialect(path: &str) -> SourceType {
     match paths::split(path).1 {
         "ts" | "mts" | "cts" => SourceType::ts(),
         "tsx" => SourceType::tsx(),
+        "jsx" => SourceType::jsx(),
         _ => SourceType::mjs(),
     }
 }
@@ -116,6 +126,8 @@ fn attempt(path: &str, text: &str, dialect: SourceType) -> Result<Result<Source>
         return Ok(Err(error.hint("use `language: typescript`, or call the function instead")));
     }
     let program = &parsed.program;
+    let comments = program.comments.iter().map(|comment| comment.content_span().source_text(text));
+    let jsx = scan.jsx.map(|place| place.start);
     let first = program.directives.first().map(|directive| directive.span.start);
     let start = first.or(program.body.first().map(|statement| statement.span().start));
     Ok(Ok(Source {
@@ -127,10 +139,38 @@ fn attempt(path: &str, text: &str, dialect: SourceType) -> Result<Result<Source>
         common_names,
         start: start.map_or(text.len(), |start| start as usize),
         decorated: scan.decorator.is_some(),
+        jsx,
+        jsx_package: jsx.and_then(|_| jsx_package(comments)),
     }))
 }
 
+/// The package that makes the elements, as the last comment about it has it.
+fn jsx_package<'a>(comments: impl Iterator<Item = &'a str>) -> Option<String> {
+    let (mut package, mut classic) = ("react", false);
+    for comment in comments {
+        let mut words = comment.split_whitespace();
+        while let Some(word) = words.next() {
+            match word {
+                "@jsxImportSource" => package = words.next().unwrap_or(package),
+                "@jsxRuntime" => classic = words.next() == Some("classic"),
+                _ => {}
+            }
+        }
+    }
+    (!classic).then(|| package.to_owned())
+}
+
 fn refusal(path: &str, text: &str, error: Option<&OxcDiagnostic>) -> Error {
+    let with_jsx = || match attempt(path, text, dialect(path).with_module(true).with_jsx(true)) {
+        Ok(Ok(source)) => source.jsx,
+        _ => None,
+    };
+    if !dialect(path).is_jsx()
+        && let Some(place) = with_jsx()
+    {
+        return excerpt::at(path, text, Some(place), "JSX needs a file that ends in `.jsx` or `.tsx`")
+            .hint("put it into `files`, such as `view.tsx`, and import that: `import { View } from './view'`");
+    }
     let Some(error) = error else { return Error::invalid(format!("`{path}` cannot be parsed")) };
     let mut error = excerpt::refusal(path, text, error);
     let typed = || attempt(path, text, SourceType::ts().with_module(true)).is_ok();
@@ -177,10 +217,22 @@ mod tests {
     #[case("main.js", "function f( {\n", "`main.js:")]
     #[case("main.js", "const a: number = 1;\n", "`main.js:1:7`")]
     #[case("main.js", "class A { @b c() {} }", "`main.js:1:11`: decorators")]
+    #[case("main.ts", "let a;\nconst b = <p>{a}</p>;", "`main.ts:2:11`: JSX")]
+    #[case("main.js", "const a = () => <></>;", "`main.js:1:17`: JSX")]
+    #[case("a.tsx", "const a = <p></q>;", "`a.tsx:1:")]
     fn refuses(#[case] path: &str, #[case] text: &str, #[case] place: &str) {
         let error = Source::parse(path, text).unwrap_err();
         assert!(error.message.starts_with(place), "{error}");
         assert_eq!(error.source.len(), 1);
+    }
+
+    #[rstest]
+    #[case::none("const a = 1 < 2;", None)]
+    #[case::usual("const a = <p/>;", Some("react"))]
+    #[case::named("/** @jsxImportSource preact */\nconst a = <p/>;", Some("preact"))]
+    #[case::by_itself("/* @jsxRuntime classic */\nimport React from 'react';\nconst a = <p/>;", None)]
+    fn elements_need_a_package(#[case] text: &str, #[case] package: Option<&str>) {
+        assert_eq!(Source::parse("a.jsx", text).unwrap().jsx_package.as_deref(), package);
     }
 
     #[test]

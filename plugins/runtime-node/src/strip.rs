@@ -1,4 +1,4 @@
-//! TypeScript → JavaScript in process: types go, enums, namespaces, parameter properties and decorators become code.
+//! TypeScript → JavaScript in process: types go; enums, namespaces, parameter properties, decorators and JSX become code.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use crate::{
 /// The JavaScript of a file, with a map of its lines inside. `text` is the file's own text with other specifiers.
 ///
 /// # Errors
-/// `invalid`, with the place, for the few things of TypeScript that have no translation.
+/// `invalid`, with the place, for the few things that have no translation.
 pub(crate) fn strip(source: &Source, text: &str) -> Result<String> {
     let allocator = Allocator::default();
     let options = ParseOptions { allow_return_outside_function: source.dialect.is_script(), ..ParseOptions::default() };

@@ -24,7 +24,17 @@ fn spec(language: &str, code: &str, files: &[(&str, &str)]) -> ServerSpec {
 }
 
 fn plan(spec: &ServerSpec, toolchain: &Toolchain) -> Result<Plan> {
-    let node = ready(Node::init(Config::default(), Home { data_dir: "/nonexistent".into() }))?;
+    configured(Config::default(), spec, toolchain)
+}
+
+/// With these settings, Node and these package managers.
+fn planned(config: Value, spec: &ServerSpec, managers: &[&str]) -> Result<Plan> {
+    let config = serde_json::from_value(config).expect("settings");
+    configured(config, spec, &toolchain(&[&["node"], managers].concat()))
+}
+
+fn configured(config: Config, spec: &ServerSpec, toolchain: &Toolchain) -> Result<Plan> {
+    let node = ready(Node::init(config, Home { data_dir: "/nonexistent".into() }))?;
     node.plan(&Cx::detached(), spec, toolchain)
 }
 
@@ -60,13 +70,43 @@ fn with_packages() {
     insta::assert_json_snapshot!(plan);
 }
 
-#[test]
-fn packages_need_npm() {
+#[rstest]
+#[case::npm_comes_with_node("auto", &["npm", "pnpm"], Some("package-lock.json"))]
+#[case::pnpm_where_there_is_no_npm("auto", &["pnpm"], Some("pnpm-lock.yaml"))]
+#[case::pnpm_by_choice("pnpm", &["npm", "pnpm"], Some("pnpm-lock.yaml"))]
+#[case::npm_by_choice("npm", &["pnpm"], None)]
+#[case::neither("auto", &[], None)]
+fn packages_need_a_package_manager(#[case] installer: &str, #[case] there: &[&str], #[case] lock: Option<&str>) {
     let mut spec = spec("javascript", "0", &[]);
     spec.dependencies = Dependencies::List(vec!["ms".into()]);
-    let error = plan(&spec, &toolchain(&["node"])).unwrap_err();
-    assert_eq!(error.code, ErrorCode::Unavailable);
-    assert!(error.message.contains("npm") && error.hint.is_some());
+    match (planned(json!({"installer": installer}), &spec, there), lock) {
+        (Ok(plan), Some(lock)) => assert_eq!(plan.environment.unwrap().resolve.output, format!("{{work}}/{lock}")),
+        (Err(error), None) => {
+            assert_eq!(error.code, ErrorCode::Unavailable);
+            assert!(error.message.starts_with("`npm`") && error.hint.is_some(), "{error:?}");
+        }
+        (plan, _) => unreachable!("{plan:?}"),
+    }
+}
+
+#[rstest]
+#[case::npms("npm", r#"{"packages": {"": {}, "node_modules/ms": {"version": "2.0.0", "integrity": "sha512-a"}}}"#)]
+#[case::pnpms(
+    "pnpm",
+    "lockfileVersion: '9.0'\nimporters:\n  .:\n    dependencies:\n      ms:\n        specifier: ^2\n        version: \
+     2.0.0\npackages:\n  ms@2.0.0:\n    resolution: {integrity: sha512-a}\nsnapshots:\n  ms@2.0.0: {}\n"
+)]
+fn a_lock_is_read_by_what_wrote_it(#[case] writer: &str, #[case] lock: &str) {
+    let other = if writer == "npm" { "pnpm" } else { "npm" };
+    let mut spec = spec("javascript", "0", &[]);
+    spec.dependencies = Dependencies::List(vec!["ms@^2".into()]);
+    spec.lock = Some(lock.into());
+    let plan = planned(json!({"installer": other}), &spec, &["npm", "pnpm"]).unwrap();
+    let install = plan.environment.unwrap().install;
+    assert!(install.iter().any(|step| step.command.args.contains(&format!("{{{writer}}}"))), "{install:?}");
+    let error = planned(json!({}), &spec, &[other]).unwrap_err();
+    assert_eq!(error.message, format!("the server's lock was written by {writer}, and `{writer}` was not found"));
+    assert!(error.hint.unwrap().contains("remove the lock"));
 }
 
 #[rstest]
@@ -138,4 +178,41 @@ fn a_lock_is_as_suspect_as_any_other_input() {
     let mut spec = spec("javascript", "0", &[]);
     spec.lock = Some(r#"{"packages": {"": {}, "node_modules/a": {"resolved": "file:..", "link": true}}}"#.into());
     assert_eq!(plan(&spec, &toolchain(&["node"])).unwrap_err().code, ErrorCode::Invalid);
+}
+
+#[rstest]
+#[case::typed("typescript", "view.tsx", "export const View = (p: { a: string }) => <p>{p.a}</p>;", "react", "*")]
+#[case::untyped("javascript", "view.jsx", "export const View = ({ a }) => <p>{a}</p>;", "react", "*")]
+#[case::another(
+    "javascript",
+    "view.jsx",
+    "/** @jsxImportSource preact */\nexport const View = ({ a }) => <p>{a}</p>;",
+    "preact",
+    "^10"
+)]
+fn elements_become_calls_of_a_package(
+    #[case] language: &str,
+    #[case] path: &str,
+    #[case] view: &str,
+    #[case] package: &str,
+    #[case] range: &str,
+) {
+    let spec = spec(language, "import { View } from './view';\nView({ a: '' });\n", &[(path, view)]);
+    let plan = plan(&spec, &toolchain(&["node", "npm"])).unwrap();
+    let text =
+        |path: &str| plan.files.iter().find(|file| file.path == path).map(|file| file.contents.as_str()).unwrap();
+    assert!(text("main.js").contains("from \"./view.js\""), "{}", text("main.js"));
+    assert!(text("view.js").contains(&format!("from \"{package}/jsx-runtime\"")), "{}", text("view.js"));
+    assert!(plan.run.args.iter().any(|arg| arg == "--enable-source-maps"));
+    assert_eq!(plan.environment.unwrap().requirements, format!("{package}@{range}\n"));
+    assert!(plan.notes[0].contains(&format!("`{package}` was added")), "{:?}", plan.notes);
+}
+
+#[test]
+fn a_file_for_elements_without_any_is_written_as_it_is() {
+    let written = written("javascript", "import './view.jsx';", &[("view.jsx", "export const a  = 1;")]);
+    assert_eq!(
+        (written["view.js"].as_str(), written["main.js"].as_str()),
+        ("export const a  = 1;", "import \"./view.js\";")
+    );
 }

@@ -6,7 +6,7 @@ use crate::{
     Config,
     config::OptLevel,
     dependency::Dependencies,
-    manifest::{self, PROFILE, ROOT},
+    manifest::{self, PROFILE},
 };
 
 const REGISTRY: &str = "crates-io";
@@ -21,7 +21,7 @@ const RECORD: &str = "{work}/record";
 
 /// The environment of these dependencies.
 pub(crate) fn environment(dependencies: &Dependencies, toolchain: &Toolchain) -> Environment {
-    let requirements = manifest::text(ROOT, dependencies);
+    let requirements = manifest::requirements(dependencies);
     let mut resolve =
         Step::new(Stage::Resolving, cargo(["generate-lockfile"]), RESOLVE_LIMIT_S).with_registry(REGISTRY);
     resolve.files = manifest::crate_files(dependencies);

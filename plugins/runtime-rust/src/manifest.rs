@@ -2,7 +2,7 @@
 
 use perennial_sdk::File;
 
-use crate::dependency::Dependencies;
+use crate::dependency::{Dependencies, Dependency};
 
 /// What the crate is called that has the dependencies of an environment; [`crate::environment`] looks for it.
 pub(crate) const ROOT: &str = "perennial-environment";
@@ -19,6 +19,18 @@ pub(crate) fn crate_files(dependencies: &Dependencies) -> Vec<File> {
         File { path: "Cargo.toml".into(), contents: text(ROOT, dependencies) },
         File { path: "src/main.rs".into(), contents: "fn main() {}\n".into() },
     ]
+}
+
+/// What is depended on, in canonical form as callers write it, one a line: `serde@^1 [derive]`.
+pub(crate) fn requirements(dependencies: &Dependencies) -> String {
+    let line = |(name, dependency): (&String, &Dependency)| {
+        let no_default = (!dependency.default_features).then_some("-default");
+        let features: Vec<&str> =
+            no_default.into_iter().chain(dependency.features.iter().map(String::as_str)).collect();
+        let features = if features.is_empty() { String::new() } else { format!(" [{}]", features.join(", ")) };
+        format!("{name}@{}{features}\n", dependency.versions)
+    };
+    dependencies.iter().map(line).collect()
 }
 
 /// A manifest.

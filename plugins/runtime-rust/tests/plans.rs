@@ -53,16 +53,10 @@ fn without_recorder(mut plan: Plan) -> Plan {
     plan
 }
 
-fn requirements(plan: &Plan) -> Vec<String> {
+/// The names of what is required.
+fn requirements(plan: &Plan) -> Vec<&str> {
     let text = plan.environment.as_ref().map(|environment| environment.requirements.as_str()).unwrap_or_default();
-    let table: toml::Table = text.parse().expect("a manifest");
-    table
-        .get("dependencies")
-        .and_then(toml::Value::as_table)
-        .into_iter()
-        .flatten()
-        .map(|(name, _)| name.clone())
-        .collect()
+    text.lines().map(|line| line.split('@').next().unwrap_or_default()).collect()
 }
 
 #[test]
@@ -93,7 +87,7 @@ fn a_lock_decides_while_it_covers_the_code() {
     spec.lock = Some(locked.into());
     let plan_of_lock = plan(&spec).unwrap();
     assert!(!plan_of_lock.resolve_again);
-    assert!(plan_of_lock.environment.unwrap().requirements.contains("itoa = { version = \"^1.0\" }"));
+    assert!(plan_of_lock.environment.unwrap().requirements.contains("itoa@^1.0\n"));
 
     spec.code.push_str("use serde_json::Value;");
     let changed = plan(&spec).unwrap();

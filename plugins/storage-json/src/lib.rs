@@ -5,6 +5,7 @@
 
 mod durable;
 mod folder;
+mod upkeep;
 mod view;
 
 use std::{path::PathBuf, sync::Arc};
@@ -92,6 +93,25 @@ impl Storage for JsonStorage {
         let version = self.library.delete(cx, id, expected).await?;
         self.view.publish().await;
         Ok(version)
+    }
+
+    async fn deleted(&self, cx: &Cx, page: &Page) -> Result<Listing> {
+        self.view.take_over().await;
+        self.library.deleted(cx, page).await
+    }
+
+    async fn check(&self, cx: &Cx, repair: bool) -> Result<Checked> {
+        self.view.take_over().await;
+        let checked = upkeep::check(&self.library, &self.view, cx, repair).await?;
+        if repair {
+            self.view.publish().await;
+        }
+        Ok(checked)
+    }
+
+    async fn collect(&self, cx: &Cx, retention: &Retention) -> Result<Collected> {
+        self.view.take_over().await;
+        self.library.collect(cx, retention).await
     }
 }
 

@@ -1,6 +1,18 @@
-//! The suite that every storage must pass.
+//! The suites that every storage and every medium must pass.
+
+use perennial_sdk::{
+    serde_json::json,
+    testkit::{assert_objects, assert_storage},
+};
+use perennial_storage_json::{Folder, JsonStorage};
 
 #[test]
 fn conforms() {
-    perennial_sdk::testkit::assert_storage::<perennial_storage_json::JsonStorage>(perennial_sdk::serde_json::json!({}));
+    assert_storage::<JsonStorage>(json!({}));
+}
+
+#[test]
+fn its_folder_conforms() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert_objects(async || Folder::new(folder.path().join("objects")));
 }

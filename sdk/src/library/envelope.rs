@@ -1,29 +1,40 @@
-use std::{borrow::Cow, fmt::Write as _};
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use sha2::{Digest, Sha256};
 
 use crate::{SavedServer, ServerId, Version};
+
+/// Where large texts of a record are: `code`, `lock` or `files/<path>` → their hash.
+pub(super) type Refs = BTreeMap<String, String>;
+
+/// Characters of a hash in hex.
+pub(super) const HASH_LEN: usize = 64;
 
 /// A stored object: a record, the put that made it, and the hash that tells whether it is still the same.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Envelope<'a> {
-    /// SHA-256 over the bytes of `record` as they stand, in hex.
+    /// SHA-256 over the bytes of `record` as they stand, and those of `blobs` when there are any, in hex.
     #[serde(borrow)]
     pub(super) sha256: Cow<'a, str>,
     #[serde(borrow)]
     pub(super) put_id: Cow<'a, str>,
+    /// [`Refs`]: what is missing in the record.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    blobs: Option<&'a RawValue>,
     /// `null` in a tombstone.
     #[serde(borrow)]
     record: &'a RawValue,
 }
 
-/// The object's bytes; `None` makes a tombstone.
-pub(super) fn seal(put_id: &str, record: Option<&RawValue>) -> Vec<u8> {
+/// The object's bytes; no record makes a tombstone.
+pub(super) fn seal(put_id: &str, record: Option<&RawValue>, refs: &Refs) -> Vec<u8> {
     let record = record.unwrap_or(RawValue::NULL);
-    let envelope = Envelope { sha256: digest(record.get()).into(), put_id: put_id.into(), record };
+    let blobs = (!refs.is_empty()).then(|| to_raw_value(refs).expect("text always serializes"));
+    let blobs = blobs.as_deref();
+    let envelope = Envelope { sha256: hash(record, blobs).into(), put_id: put_id.into(), blobs, record };
     serde_json::to_vec(&envelope).expect("text always serializes")
 }
 
@@ -31,7 +42,7 @@ pub(super) fn seal(put_id: &str, record: Option<&RawValue>) -> Vec<u8> {
 pub(super) fn open(bytes: &[u8]) -> Result<Envelope<'_>, String> {
     let envelope: Envelope<'_> =
         serde_json::from_slice(bytes).map_err(|error| format!("it cannot be read: {error}"))?;
-    if digest(envelope.record.get()) != envelope.sha256 {
+    if hash(envelope.record, envelope.blobs) != envelope.sha256 {
         return Err("its checksum does not match: it was changed after it was saved".into());
     }
     Ok(envelope)
@@ -60,13 +71,27 @@ impl<'a> Envelope<'a> {
         server.sha256 = Some(self.sha256.to_string());
         Ok(Some(server))
     }
+
+    /// Where what is missing in the record is.
+    pub(super) fn refs(&self) -> Result<Refs, String> {
+        let refs = self.blobs.map_or(Ok(Refs::new()), |blobs| serde_json::from_str(blobs.get()));
+        refs.map_err(|error| format!("it does not tell where its code is: {error}"))
+    }
 }
 
-fn digest(text: &str) -> String {
-    Sha256::digest(text).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+fn hash(record: &RawValue, blobs: Option<&RawValue>) -> String {
+    let mut hasher = Sha256::new_with_prefix(record.get());
+    hasher.update(blobs.map_or("", RawValue::get));
+    hex(&hasher.finalize())
+}
+
+/// SHA-256 in hex.
+pub(super) fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -80,16 +105,17 @@ mod tests {
     #[test]
     fn a_record_comes_back_byte_for_byte() {
         let text = "{\n  \"a\": \"\\ud800\",   \"a\": 1.0\n}";
-        let bytes = seal("p", Some(&raw(text)));
+        let bytes = seal("p", Some(&raw(text)), &Refs::new());
         let envelope = open(&bytes).unwrap();
         assert_eq!((envelope.record().unwrap().get(), &*envelope.put_id), (text, "p"));
     }
 
     #[test]
     fn every_changed_byte_is_noticed() {
-        let bytes = seal("p", Some(&raw(r#"{"name":"x","code":"y"}"#)));
-        let record = bytes.len() - r#"{"name":"x","code":"y"}}"#.len();
-        for at in record..bytes.len() - 1 {
+        let refs = Refs::from([("code".into(), "0".repeat(64))]);
+        let bytes = seal("p", Some(&raw(r#"{"name":"x","code":"y"}"#)), &refs);
+        let blobs = bytes.windows(8).position(|window| window == br#""blobs":"#).unwrap();
+        for at in blobs..bytes.len() - 1 {
             let mut changed = bytes.clone();
             changed[at] ^= 1;
             assert!(open(&changed).is_err(), "byte {at}");
@@ -99,6 +125,6 @@ mod tests {
 
     #[test]
     fn a_tombstone_has_no_record() {
-        assert!(open(&seal("p", None)).unwrap().record().is_none());
+        assert!(open(&seal("p", None, &Refs::new())).unwrap().record().is_none());
     }
 }

@@ -146,6 +146,22 @@ impl Index {
     }
 }
 
+impl Kept {
+    /// What it says that is not so, and would be believed: an object that is no longer the same is read again anyway.
+    pub(super) fn contradiction(&self, heads: &BTreeMap<ServerId, (Version, ObjectMeta, HeadState)>) -> Option<String> {
+        self.0.iter().find_map(|(id, version, stamp, summary)| {
+            let (newest, meta, state) = heads.get(id)?;
+            let believed = newest == version && *stamp == meta.into();
+            let right = match (state, summary) {
+                (HeadState::Live(is), Some(says)) => is == says,
+                (HeadState::Deleted, None) => true,
+                _ => false,
+            };
+            (believed && !right).then(|| format!("it says something else of `{id}` than version {version} does"))
+        })
+    }
+}
+
 impl Head {
     pub(super) fn modified(&self) -> Option<SystemTime> {
         self.stamp?.modified

@@ -2,7 +2,14 @@
 //!
 //! `s/<id>/<seq:010>.json` is created exclusively, which is the compare-and-swap, and never changed; the highest number
 //! is the current version, a delete is one more version without a record. Order is by number, never by clock.
+//!
+//! A version is `{sha256, putId, record}`, with `blobs` where large texts of the record are apart in `blob/<sha256>`, which
+//! versions may share. `gc/` names what collectors are about to remove.
 
+mod blobs;
+mod check;
+mod collect;
+mod deleted;
 mod envelope;
 mod index;
 mod key;
@@ -29,6 +36,7 @@ pub struct ObjectLibrary<O: Objects> {
     index: Mutex<Index>,
     refreshing: tokio::sync::Mutex<()>,
     index_key: Option<String>,
+    threshold: usize,
 }
 
 /// The newest version of a server, as [`ObjectLibrary::newest`] lists it.
@@ -58,7 +66,8 @@ pub struct Stored {
 impl<O: Objects> ObjectLibrary<O> {
     /// A library on `objects`; nothing is read yet.
     pub fn new(objects: O) -> Self {
-        Self { objects, index: Mutex::default(), refreshing: tokio::sync::Mutex::default(), index_key: None }
+        let (index, refreshing) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { objects, index, refreshing, index_key: None, threshold: usize::MAX }
     }
 
     /// Keeps the index in the cache object `key`, so that the first listing of a new process need not read every
@@ -66,6 +75,14 @@ impl<O: Objects> ObjectLibrary<O> {
     #[must_use]
     pub fn with_index(mut self, key: impl Into<String>) -> Self {
         self.index_key = Some(key.into());
+        self
+    }
+
+    /// Keeps code, locks and files of more than `threshold` bytes in objects of their own, which versions share. They are
+    /// read however this is set.
+    #[must_use]
+    pub fn with_blobs(mut self, threshold: usize) -> Self {
+        self.threshold = threshold;
         self
     }
 

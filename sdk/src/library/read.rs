@@ -9,11 +9,8 @@ use super::{
 };
 use crate::{Cx, Error, ErrorCode, Listing, ObjectMeta, Objects, Page, Result, SavedServer, ServerId, Version};
 
-/// How many objects one request of a listing asks for.
-const PAGE: usize = 10_000;
-
 /// How many objects are read at the same time.
-const READS: usize = 16;
+pub(super) const READS: usize = 16;
 
 /// The kept index is written again after a listing that had to read more objects than this.
 const WORTH_KEEPING: usize = 100;
@@ -34,13 +31,31 @@ impl<O: Objects> ObjectLibrary<O> {
     /// See [`Storage::get`](crate::Storage::get).
     pub async fn get(&self, cx: &Cx, id: &ServerId, version: Option<Version>) -> Result<SavedServer> {
         wanted(cx)?;
-        let (id, version) = self.locate(id, version).await?;
-        let bytes = self.read(&id, version).await?;
-        match envelope::open(&bytes).and_then(|envelope| envelope.server(&id, version)) {
-            Ok(Some(server)) => Ok(server),
-            Ok(None) => Err(tombstone(&id, version)),
-            Err(damage) => Err(damaged(&id, version, &damage)),
+        if let Some(version) = version.filter(|version| !version.is_unset() && *version <= key::LAST) {
+            match self.get_exactly(id, version).await {
+                Err(error) if error.code == ErrorCode::NotFound => {}
+                got => return got,
+            }
         }
+        let (id, version) = self.locate(id, version).await?;
+        self.get_exactly(&id, version).await
+    }
+
+    /// A version of exactly `id`, whole.
+    pub(super) async fn get_exactly(&self, id: &ServerId, version: Version) -> Result<SavedServer> {
+        let bytes = self.read(id, version).await?;
+        let opened = envelope::open(&bytes)
+            .and_then(|envelope| Ok(envelope.server(id, version)?.map(|server| (server, envelope.refs()))));
+        let (mut server, refs) = match opened {
+            Ok(Some((server, refs))) => (server, refs.map_err(|damage| damaged(id, version, &damage))?),
+            Ok(None) => {
+                let before = self.numbers(id).await?.range(..version).next_back().map(|(before, _)| *before);
+                return Err(tombstone(id, before));
+            }
+            Err(damage) => return Err(damaged(id, version, &damage)),
+        };
+        self.attach(&mut server, &refs).await?.map_err(|damage| damaged(id, version, &damage))?;
+        Ok(server)
     }
 
     /// See [`Storage::versions`](crate::Storage::versions).
@@ -72,7 +87,8 @@ impl<O: Objects> ObjectLibrary<O> {
     }
 
     /// One version of exactly `id` (no alias) with its record as text, which need not be one that can be read as a
-    /// [`SavedServer`]. The newest one when none is named, be it a tombstone.
+    /// [`SavedServer`], and without what is kept [apart](Self::with_blobs). The newest one when none is named, be it a
+    /// tombstone.
     pub async fn stored(&self, cx: &Cx, id: &ServerId, version: Option<Version>) -> Result<Stored> {
         wanted(cx)?;
         let version = match version {
@@ -128,7 +144,8 @@ impl<O: Objects> ObjectLibrary<O> {
             _ => {}
         }
         let Some(owner) = self.owner(id).await? else {
-            return Err(newest.map_or_else(|| unknown(id), |newest| tombstone(id, newest)));
+            let before = numbers.keys().rev().nth(1).copied();
+            return Err(newest.map_or_else(|| unknown(id), |_| tombstone(id, before)));
         };
         let numbers = self.numbers(&owner).await?;
         let newest = *numbers.last_key_value().ok_or_else(|| unknown(id))?.0;
@@ -141,7 +158,7 @@ impl<O: Objects> ObjectLibrary<O> {
         }
     }
 
-    async fn read(&self, id: &ServerId, version: Version) -> Result<Vec<u8>> {
+    pub(super) async fn read(&self, id: &ServerId, version: Version) -> Result<Vec<u8>> {
         self.objects.read(&key::object(id, version)).await.map_err(|error| {
             let error = error.context(format!("version {version} of `{id}` cannot be read"));
             if error.code == ErrorCode::NotFound { error.hint("it may just have been collected") } else { error }
@@ -149,7 +166,7 @@ impl<O: Objects> ObjectLibrary<O> {
     }
 
     /// Looks at the medium, and reads the newest version of every server that has a new one.
-    async fn refresh(&self) -> Result<()> {
+    pub(super) async fn refresh(&self) -> Result<()> {
         let _one_at_a_time = self.refreshing.lock().await;
         if !self.index().complete {
             self.recall().await;
@@ -176,6 +193,8 @@ impl<O: Objects> ObjectLibrary<O> {
             let state = match read {
                 Ok(bytes) => self.examine(&id, version, &bytes),
                 Err(error) if error.code == ErrorCode::NotFound => continue,
+                // A store that is away says nothing about its objects, and would be believed until they change.
+                Err(error) if error.retryable => return Err(error),
                 // One object that the medium cannot give must not hide the others.
                 Err(error) => HeadState::Damaged(error.to_string().into()),
             };
@@ -190,7 +209,7 @@ impl<O: Objects> ObjectLibrary<O> {
         Ok(())
     }
 
-    fn examine(&self, id: &ServerId, version: Version, bytes: &[u8]) -> HeadState {
+    pub(super) fn examine(&self, id: &ServerId, version: Version, bytes: &[u8]) -> HeadState {
         let envelope = match envelope::open(bytes) {
             Ok(envelope) => envelope,
             Err(damage) => return HeadState::Damaged(damage.into()),
@@ -204,17 +223,23 @@ impl<O: Objects> ObjectLibrary<O> {
         state
     }
 
-    async fn walk(&self, prefix: &str, mut each: impl FnMut(ServerId, Version, ObjectMeta)) -> Result<()> {
+    pub(super) async fn walk(&self, prefix: &str, mut each: impl FnMut(ServerId, Version, ObjectMeta)) -> Result<()> {
+        let each = |meta: ObjectMeta| {
+            if let Some((id, version)) = key::parse(&meta.key) {
+                each(id, version, meta);
+            }
+        };
+        self.walk_all(prefix, each).await
+    }
+
+    /// Every object below a prefix, in the order of their keys.
+    pub(super) async fn walk_all(&self, prefix: &str, mut each: impl FnMut(ObjectMeta)) -> Result<()> {
         let mut after: Option<String> = None;
         loop {
-            let page = self.objects.list(prefix, after.as_deref(), PAGE).await?;
+            let page = self.objects.list(prefix, after.as_deref(), key::MANY).await?;
             after = page.last().map(|meta| meta.key.clone());
-            let last = page.len() < PAGE;
-            for meta in page {
-                if let Some((id, version)) = key::parse(&meta.key) {
-                    each(id, version, meta);
-                }
-            }
+            let last = page.len() < key::MANY;
+            page.into_iter().for_each(&mut each);
             if last {
                 return Ok(());
             }
@@ -229,7 +254,7 @@ impl<O: Objects> ObjectLibrary<O> {
         }
     }
 
-    async fn keep(&self) {
+    pub(super) async fn keep(&self) {
         let Some(key) = &self.index_key else { return };
         let kept = serde_json::to_vec(&self.index().keep());
         let Ok(kept) = kept else { return };
@@ -239,7 +264,11 @@ impl<O: Objects> ObjectLibrary<O> {
     }
 }
 
-fn tombstone(id: &ServerId, version: Version) -> Error {
+/// A deleted server, and its newest version before that.
+fn tombstone(id: &ServerId, before: Option<Version>) -> Error {
     let error = Error::not_found(format!("saved server `{id}` was deleted"));
-    if version.0 > 1 { error.hint(format!("its version {} can still be loaded", version.0 - 1)) } else { error }
+    match before {
+        Some(before) => error.hint(format!("its version {before} can still be loaded")),
+        None => error,
+    }
 }

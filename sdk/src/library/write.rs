@@ -2,7 +2,13 @@ use std::collections::BTreeMap;
 
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{ObjectLibrary, envelope, index::HeadState, key, unknown, wanted};
+use super::{
+    ObjectLibrary,
+    blobs::Blobs,
+    envelope::{self, Refs},
+    index::HeadState,
+    key, unknown, wanted,
+};
 use crate::{
     Created, Cx, Error, ErrorCode, Expected, ObjectMeta, Objects, PutId, Result, SavedServer, ServerId, Summary,
     Version,
@@ -13,7 +19,7 @@ const ATTEMPTS: usize = 256;
 
 /// What the next version is to be.
 enum Next<'a> {
-    Record(&'a SavedServer),
+    Record(&'a SavedServer, &'a Refs),
     Text(&'a RawValue),
     Tombstone,
 }
@@ -28,7 +34,8 @@ impl<O: Objects> ObjectLibrary<O> {
         let id = record.server_id.parse().map_err(|error: Error| {
             error.context(format!("`{}`", record.server_id.escape_debug().take(80).collect::<String>()))
         })?;
-        self.write(cx, &id, Next::Record(record), expected, put_id).await
+        let (record, blobs) = Blobs::take(record, self.threshold);
+        self.write(cx, &id, Next::Record(&record, &blobs.refs), &blobs, expected, put_id).await
     }
 
     /// As [`put`](Self::put), with a record that is stored byte for byte and need not be one that can be read.
@@ -40,21 +47,21 @@ impl<O: Objects> ObjectLibrary<O> {
         expected: Expected,
         put_id: &PutId,
     ) -> Result<Version> {
-        self.write(cx, id, Next::Text(record), expected, put_id).await
+        self.write(cx, id, Next::Text(record), &Blobs::default(), expected, put_id).await
     }
 
     /// See [`Storage::delete`](crate::Storage::delete).
     pub async fn delete(&self, cx: &Cx, id: &ServerId, expected: Expected) -> Result<Version> {
         wanted(cx)?;
-        let put_id = PutId::random();
+        let (put_id, none) = (PutId::random(), Blobs::default());
         if !self.numbers(id).await?.is_empty() {
-            let deleted = self.write(cx, id, Next::Tombstone, expected, &put_id).await;
+            let deleted = self.write(cx, id, Next::Tombstone, &none, expected, &put_id).await;
             if !deleted.as_ref().is_err_and(|error| error.code == ErrorCode::NotFound) {
                 return deleted;
             }
         }
         let owner = self.owner(id).await?.ok_or_else(|| unknown(id))?;
-        self.write(cx, &owner, Next::Tombstone, expected, &put_id).await
+        self.write(cx, &owner, Next::Tombstone, &none, expected, &put_id).await
     }
 
     async fn write(
@@ -62,9 +69,11 @@ impl<O: Objects> ObjectLibrary<O> {
         cx: &Cx,
         id: &ServerId,
         next: Next<'_>,
+        blobs: &Blobs,
         expected: Expected,
         put_id: &PutId,
     ) -> Result<Version> {
+        let mut fresh = None;
         // A listing may lag behind the creates of others on some media.
         let mut taken = Version::default();
         for _ in 0..ATTEMPTS {
@@ -75,32 +84,43 @@ impl<O: Objects> ObjectLibrary<O> {
             if version > key::LAST {
                 return Err(Error::unsupported(format!("saved server `{id}` has no version number left")));
             }
-            let body = next.seal(version, put_id)?;
             if let Some(made) = self.made_by(id, &numbers, expected, put_id).await? {
                 // It was seen, but whether it is durable only its maker knew.
-                self.objects.create(&key::object(id, made), &body).await?;
+                let fresh = self.upload(blobs).await?;
+                self.objects.create(&key::object(id, made), &next.seal(made, put_id)?).await?;
+                self.secure(blobs, &fresh).await?;
                 return Ok(made);
             }
             self.allow(id, newest, &next, expected).await?;
-            let object = key::object(id, version);
-            match self.objects.create(&object, &body).await {
-                Ok(Created::New) => return Ok(self.written(id, version, &next, put_id)),
-                Ok(Created::Exists) => {}
-                Err(error) => match self.objects.read(&object).await {
-                    Ok(bytes) if envelope::put_id(&bytes).as_deref() == Some(put_id.as_str()) => {
-                        self.objects.create(&object, &body).await?;
-                        return Ok(self.written(id, version, &next, put_id));
-                    }
-                    Ok(_) => {}
-                    Err(_) => return Err(error),
-                },
-            }
-            if let Some(made) = self.if_made_by(id, version, put_id).await? {
-                return Ok(self.written(id, made, &next, put_id));
+            let fresh = match &fresh {
+                Some(fresh) => fresh,
+                None => fresh.insert(self.upload(blobs).await?),
+            };
+            if self.place(id, version, &next, put_id).await? {
+                self.secure(blobs, fresh).await?;
+                return Ok(self.written(id, version, &next, put_id));
             }
             taken = version;
         }
         Err(Error::unavailable(format!("too many others are saving `{id}`")).hint("try again in a moment"))
+    }
+
+    /// Creates the version; false when somebody else was quicker.
+    async fn place(&self, id: &ServerId, version: Version, next: &Next<'_>, put_id: &PutId) -> Result<bool> {
+        let (object, body) = (key::object(id, version), next.seal(version, put_id)?);
+        match self.objects.create(&object, &body).await {
+            Ok(Created::New) => return Ok(true),
+            Ok(Created::Exists) => {}
+            Err(error) => match self.objects.read(&object).await {
+                Ok(bytes) if envelope::put_id(&bytes).as_deref() == Some(put_id.as_str()) => {
+                    self.objects.create(&object, &body).await?;
+                    return Ok(true);
+                }
+                Ok(_) => {}
+                Err(_) => return Err(error),
+            },
+        }
+        Ok(self.if_made_by(id, version, put_id).await?.is_some())
     }
 
     /// Whether the expectation holds, as an error when it does not.
@@ -173,7 +193,7 @@ impl<O: Objects> ObjectLibrary<O> {
         let mut index = self.index();
         index.note_put(id, version, put_id.as_str().into());
         match next {
-            Next::Record(record) => {
+            Next::Record(record, _) => {
                 let summary = Summary { version, ..record.summary() };
                 index.note(id, version, HeadState::Live(summary.into()));
             }
@@ -186,14 +206,15 @@ impl<O: Objects> ObjectLibrary<O> {
 
 impl Next<'_> {
     fn seal(&self, version: Version, put_id: &PutId) -> Result<Vec<u8>> {
-        let record = match self {
-            Self::Record(record) => {
+        let none = Refs::new();
+        let (record, refs) = match self {
+            Self::Record(record, refs) => {
                 let record = SavedServer { version, sha256: None, ..(*record).clone() };
-                Some(to_raw_value(&record)?)
+                (Some(to_raw_value(&record)?), *refs)
             }
-            Self::Text(text) => Some((*text).to_owned()),
-            Self::Tombstone => None,
+            Self::Text(text) => (Some((*text).to_owned()), &none),
+            Self::Tombstone => (None, &none),
         };
-        Ok(envelope::seal(put_id.as_str(), record.as_deref()))
+        Ok(envelope::seal(put_id.as_str(), record.as_deref(), refs))
     }
 }

@@ -1,10 +1,11 @@
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     ops::Bound,
-    sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
 };
 
+use super::Dice;
 use crate::{Created, Error, ObjectMeta, Objects, Result};
 
 /// [`Objects`] in memory. A clone is another door to the same room, as a second host is.
@@ -16,11 +17,13 @@ pub struct MemoryObjects(Arc<Mutex<BTreeMap<String, Stored>>>);
 pub struct FaultyObjects<O> {
     inner: O,
     faults: Faults,
+    listed: Arc<Mutex<HashMap<Listed, Vec<ObjectMeta>>>>,
 }
 
-/// What is to go wrong next, one entry a call; when there is none left, nothing does. Clones share it.
+/// What is to go wrong next, one entry a call; when there is none left, nothing does, or what the dice say. Clones share
+/// it.
 #[derive(Debug, Clone, Default)]
-pub struct Faults(Arc<Mutex<VecDeque<Fault>>>);
+pub struct Faults(Arc<Mutex<Planned>>);
 
 /// What goes wrong with one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +36,21 @@ pub enum Fault {
     After,
     /// As a client that repeats its request by itself: it was done, and then there was "one already".
     Repeated,
+    /// Others come first, before it is done and before it is answered.
+    Slow,
+    /// A listing is what the same one was before; nothing happens to other calls. Not for collectors, which rely on
+    /// listings that show what is there.
+    Stale,
 }
+
+#[derive(Debug, Default)]
+struct Planned {
+    next: VecDeque<Fault>,
+    sometimes: Option<(Dice, u64, Vec<Fault>)>,
+}
+
+/// Prefix, after, limit.
+type Listed = (String, Option<String>, usize);
 
 #[derive(Debug)]
 struct Stored {
@@ -47,6 +64,16 @@ impl MemoryObjects {
         self.with(|objects| objects.insert(key.into(), Stored { body: body.into(), modified: SystemTime::now() }));
     }
 
+    /// Lets everything be older by so much, as if time had passed.
+    pub fn age(&self, by: Duration) {
+        self.with(|objects| objects.values_mut().for_each(|stored| stored.modified -= by));
+    }
+
+    /// Every key that there is.
+    pub fn keys(&self) -> Vec<String> {
+        self.with(|objects| objects.keys().cloned().collect())
+    }
+
     fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<String, Stored>) -> T) -> T {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -55,13 +82,15 @@ impl MemoryObjects {
 impl Objects for MemoryObjects {
     async fn create(&self, key: &str, body: &[u8]) -> Result<Created> {
         tokio::task::yield_now().await;
-        Ok(self.with(|objects| match objects.entry(key.into()) {
+        let created = self.with(|objects| match objects.entry(key.into()) {
             std::collections::btree_map::Entry::Occupied(_) => Created::Exists,
             std::collections::btree_map::Entry::Vacant(vacant) => {
                 vacant.insert(Stored { body: body.into(), modified: SystemTime::now() });
                 Created::New
             }
-        }))
+        });
+        tokio::task::yield_now().await;
+        Ok(created)
     }
 
     async fn read(&self, key: &str) -> Result<Vec<u8>> {
@@ -88,6 +117,7 @@ impl Objects for MemoryObjects {
     }
 
     async fn remove(&self, key: &str) -> Result<()> {
+        tokio::task::yield_now().await;
         self.with(|objects| objects.remove(key));
         Ok(())
     }
@@ -101,64 +131,98 @@ impl Objects for MemoryObjects {
 impl Faults {
     /// Adds faults for the calls to come.
     pub fn plan(&self, faults: impl IntoIterator<Item = Fault>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(faults);
+        self.planned().next.extend(faults);
+    }
+
+    /// From now on one call in `one_in` has one of `faults`, as the dice say.
+    pub fn sometimes(&self, dice: Dice, one_in: u64, faults: impl IntoIterator<Item = Fault>) {
+        self.planned().sometimes = Some((dice, one_in, faults.into_iter().collect()));
     }
 
     /// Lets everything work from now on.
     pub fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.planned() = Planned::default();
     }
 
     fn next(&self) -> Fault {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front().unwrap_or(Fault::None)
+        let mut planned = self.planned();
+        if let Some(next) = planned.next.pop_front() {
+            return next;
+        }
+        let Some((dice, one_in, faults)) = &mut planned.sometimes else { return Fault::None };
+        if dice.below(*one_in) > 0 {
+            return Fault::None;
+        }
+        faults.get(dice.below(faults.len() as u64) as usize).copied().unwrap_or(Fault::None)
+    }
+
+    fn planned(&self) -> MutexGuard<'_, Planned> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<O> FaultyObjects<O> {
     /// `inner`, with the faults that `faults` will plan.
     pub fn new(inner: O, faults: Faults) -> Self {
-        Self { inner, faults }
+        Self { inner, faults, listed: Arc::default() }
+    }
+
+    /// Does something, or does not, as the fault says.
+    async fn suffer<T>(fault: Fault, act: impl Future<Output = Result<T>>, repeated: impl FnOnce(T) -> T) -> Result<T> {
+        if fault == Fault::Before {
+            return Err(injected());
+        }
+        if fault == Fault::Slow {
+            others_first().await;
+        }
+        let done = act.await?;
+        match fault {
+            Fault::After => Err(injected()),
+            Fault::Repeated => Ok(repeated(done)),
+            Fault::Slow => {
+                others_first().await;
+                Ok(done)
+            }
+            Fault::None | Fault::Before | Fault::Stale => Ok(done),
+        }
     }
 }
 
 impl<O: Objects> Objects for FaultyObjects<O> {
     async fn create(&self, key: &str, body: &[u8]) -> Result<Created> {
-        let fault = self.faults.next();
-        if fault == Fault::Before {
-            return Err(injected());
-        }
-        let created = self.inner.create(key, body).await?;
-        match fault {
-            Fault::After => Err(injected()),
-            Fault::Repeated => Ok(Created::Exists),
-            Fault::None | Fault::Before => Ok(created),
-        }
+        Self::suffer(self.faults.next(), self.inner.create(key, body), |_| Created::Exists).await
     }
 
     async fn read(&self, key: &str) -> Result<Vec<u8>> {
-        self.check()?;
-        self.inner.read(key).await
+        Self::suffer(self.faults.next(), self.inner.read(key), |bytes| bytes).await
     }
 
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<ObjectMeta>> {
-        self.check()?;
-        self.inner.list(prefix, after, limit).await
+        let asked = (prefix.to_owned(), after.map(ToOwned::to_owned), limit);
+        let known = || self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        let fault = self.faults.next();
+        if fault == Fault::Stale
+            && let Some(stale) = known().get(&asked)
+        {
+            return Ok(stale.clone());
+        }
+        let listed = Self::suffer(fault, self.inner.list(prefix, after, limit), |listed| listed).await?;
+        known().insert(asked, listed.clone());
+        Ok(listed)
     }
 
     async fn remove(&self, key: &str) -> Result<()> {
-        self.check()?;
-        self.inner.remove(key).await
+        Self::suffer(self.faults.next(), self.inner.remove(key), |()| ()).await
     }
 
     async fn cache(&self, key: &str, body: &[u8]) -> Result<()> {
-        self.check()?;
-        self.inner.cache(key, body).await
+        Self::suffer(self.faults.next(), self.inner.cache(key, body), |()| ()).await
     }
 }
 
-impl<O> FaultyObjects<O> {
-    fn check(&self) -> Result<()> {
-        if matches!(self.faults.next(), Fault::None | Fault::Repeated) { Ok(()) } else { Err(injected()) }
+async fn others_first() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
     }
 }
 

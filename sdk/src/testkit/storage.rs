@@ -3,6 +3,7 @@ use std::{collections::BTreeSet, panic::AssertUnwindSafe, sync::Arc, time::Durat
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 
+use super::{Check, ensure};
 use crate::{
     BoxFuture, Cx, DynStorage, Error, ErrorCode, Expected, Exported, Home, Opened, Page, PutId, SavedServer, ServerId,
     Summary, Version,
@@ -10,16 +11,22 @@ use crate::{
 
 mod cases;
 mod race;
+mod upkeep;
 
 /// How long one check may take.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// What a check found wrong.
-type Check = Result<(), String>;
+/// The suite that every storage must pass, as large as is wanted: see [`assert_storage`](super::assert_storage).
+#[derive(Debug, Clone)]
+pub struct StorageSuite {
+    config: Value,
+    records: usize,
+    largest: usize,
+}
 
 /// What a check has at hand: the plugin, opened as often as it likes on the same library.
 struct Bench<P: Exported> {
-    config: Value,
+    suite: StorageSuite,
     home: Home,
     _folder: tempfile::TempDir,
     plugin: std::marker::PhantomData<P>,
@@ -40,16 +47,33 @@ macro_rules! cases {
     };
 }
 
-macro_rules! ensure {
-    ($condition:expr, $($message:tt)+) => {
-        if !$condition {
-            return Err(format!($($message)+));
-        }
-    };
-}
-use ensure;
+impl StorageSuite {
+    /// With this configuration for every storage that is opened.
+    pub fn new(config: Value) -> Self {
+        Self { config, records: 200, largest: 20 * 1024 * 1024 }
+    }
 
-pub(super) fn assert<P: Exported>(config: &Value) {
+    /// How many servers the largest library of the suite has; `PERENNIAL_TESTKIT_RECORDS` in the environment is stronger.
+    #[must_use]
+    pub fn records(self, records: usize) -> Self {
+        Self { records, ..self }
+    }
+
+    /// Bytes of the largest record.
+    #[must_use]
+    pub fn largest(self, largest: usize) -> Self {
+        Self { largest, ..self }
+    }
+
+    /// Runs all of it and panics with the list of what is not as it should be.
+    pub fn run<P: Exported>(mut self) {
+        let records = std::env::var("PERENNIAL_TESTKIT_RECORDS").ok().and_then(|records| records.parse().ok());
+        self.records = records.unwrap_or(self.records);
+        assert::<P>(&self);
+    }
+}
+
+fn assert<P: Exported>(suite: &StorageSuite) {
     let cases: &[Case<P>] = &cases![
         cases::a_record_comes_back_whole,
         cases::versions_count_from_one,
@@ -58,6 +82,7 @@ pub(super) fn assert<P: Exported>(config: &Value) {
         cases::an_expected_version_must_be_the_newest,
         cases::the_same_put_happens_once,
         cases::a_delete_hides_and_keeps,
+        cases::the_deleted_are_listed_as_they_were,
         cases::what_is_not_there_is_not_found,
         cases::the_list_shows_the_newest_by_id,
         cases::pages_show_everything_once,
@@ -65,7 +90,10 @@ pub(super) fn assert<P: Exported>(config: &Value) {
         cases::odd_ids_stay_apart,
         cases::odd_names_survive,
         cases::what_is_no_id_is_refused,
-        cases::eight_megabytes_survive,
+        cases::records_of_any_size_survive,
+        cases::many_servers_are_listed,
+        cases::order_is_by_number_and_not_by_clock,
+        cases::a_rollback_is_a_new_version,
         cases::another_life_finds_everything,
         race::writers_of_one_server_lose_nothing,
         race::one_of_many_creators_wins,
@@ -73,12 +101,16 @@ pub(super) fn assert<P: Exported>(config: &Value) {
         race::racing_repeats_of_one_put_happen_once,
         race::an_abandoned_put_can_be_repeated,
         race::two_hosts_see_each_other,
+        race::many_hosts_list_while_others_save,
+        upkeep::a_check_finds_nothing_wrong,
+        upkeep::a_collection_keeps_what_is_in_use,
+        upkeep::saves_and_collections_do_not_meet,
     ];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let failures: Vec<_> = cases
         .iter()
         .filter_map(|(name, check)| {
-            let failure = runtime.block_on(run(config, *check)).err()?;
+            let failure = runtime.block_on(run(suite, *check)).err()?;
             Some(format!("{}: {failure}", name.replace('_', " ")))
         })
         .collect();
@@ -86,10 +118,10 @@ pub(super) fn assert<P: Exported>(config: &Value) {
     assert!(failures.is_empty(), "`{id}` fails {count} of {} checks:\n- {}", cases.len(), failures.join("\n- "));
 }
 
-async fn run<P: Exported>(config: &Value, check: for<'a> fn(&'a Bench<P>) -> BoxFuture<'a, Check>) -> Check {
+async fn run<P: Exported>(suite: &StorageSuite, check: for<'a> fn(&'a Bench<P>) -> BoxFuture<'a, Check>) -> Check {
     let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
     let home = Home { data_dir: folder.path().join("data") };
-    let bench = Bench { config: config.clone(), home, _folder: folder, plugin: std::marker::PhantomData };
+    let bench = Bench { suite: suite.clone(), home, _folder: folder, plugin: std::marker::PhantomData };
     match tokio::time::timeout(LIMIT, AssertUnwindSafe(check(&bench)).catch_unwind()).await {
         Ok(Ok(checked)) => checked,
         Ok(Err(_)) => Err("it panicked".into()),
@@ -99,8 +131,9 @@ async fn run<P: Exported>(config: &Value, check: for<'a> fn(&'a Bench<P>) -> Box
 
 impl<P: Exported> Bench<P> {
     async fn open(&self) -> Result<Host, String> {
-        let opened =
-            P::open(self.config.clone(), self.home.clone()).await.map_err(|e| format!("it does not open: {e}"))?;
+        let opened = P::open(self.suite.config.clone(), self.home.clone())
+            .await
+            .map_err(|e| format!("it does not open: {e}"))?;
         let storage = opened.storage.clone().ok_or("it exports no storage")?;
         Ok(Host { opened, storage, cx: Cx::detached() })
     }
@@ -164,6 +197,7 @@ fn full(id: &str) -> SavedServer {
         "limits": { "memory_mb": 256, "call_timeout_s": 1.5 },
         "description": "adds",
         "tools": [{ "name": "add", "inputSchema": { "type": "object" }, "annotations": { "readOnlyHint": true } }],
+        "savedBy": { "host": { "id": "h1", "name": "lovelace" }, "client": { "name": "chat", "version": "1" } },
         "fromTheFuture": { "z": [1, 2.5, null, true], "a": "é" },
     }))
     .expect("a record")

@@ -1,5 +1,5 @@
 import { createInterface } from "node:readline";
-import punycode from "punycode/";
+import punycode from "punycode/punycode.js";
 
 type Params = { protocolVersion?: string; arguments?: { name: string } };
 

@@ -64,9 +64,11 @@ impl Disk {
     pub(super) fn remove(&self, key: &str) -> Result<()> {
         let path = self.path(key)?;
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &path, error)),
-            _ => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            removed => removed.map_err(|error| failed("remove", &path, error))?,
         }
+        // Versions are removed from the oldest on: after a power cut too there must be no gap.
+        durable::sync_folder(self.parent(&path)).map_err(|error| failed("remove", &path, error))
     }
 
     /// Where the object of a key is.
@@ -78,6 +80,18 @@ impl Disk {
             return Err(Error::invalid(format!("`{}` is no key of an object", key.escape_debug())));
         }
         Ok(self.root.join(key))
+    }
+
+    /// Files that were never finished, and never will be.
+    pub(super) fn leftovers(&self) -> Vec<PathBuf> {
+        let hidden = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".tmp"));
+        let files = |folder: &Path| {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.filter(is_abandoned).map(|entry| entry.path()).filter(|path| path.is_file())
+        };
+        let mut all: Vec<_> = files(&self.root.join(UNFINISHED)).chain(files(&self.root).filter(hidden)).collect();
+        all.sort_unstable();
+        all
     }
 
     fn place(&self, path: &Path, body: &[u8]) -> io::Result<Created> {
@@ -153,10 +167,14 @@ impl Disk {
 fn sweep(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
-        let modified = entry.metadata().and_then(|meta| meta.modified());
-        let age = modified.ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
-        if age.is_some_and(|age| age > ABANDONED) {
+        if is_abandoned(&entry) {
             let _ = fs::remove_file(entry.path());
         }
     }
+}
+
+fn is_abandoned(entry: &fs::DirEntry) -> bool {
+    let modified = entry.metadata().and_then(|meta| meta.modified());
+    let age = modified.ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
+    age.is_some_and(|age| age > ABANDONED)
 }

@@ -70,6 +70,19 @@ impl Folder {
         &self.shelf.disk.root
     }
 
+    /// What writers left that are gone for an hour; removed, when that is asked for.
+    pub(crate) async fn leftovers(&self, remove: bool) -> Result<Vec<(PathBuf, bool)>> {
+        self.run(move |shelf| {
+            let all = shelf.disk.leftovers();
+            let with_end = |path: PathBuf| {
+                let gone = remove && fs::remove_file(&path).is_ok();
+                (path, gone)
+            };
+            Ok(all.into_iter().map(with_end).collect())
+        })
+        .await
+    }
+
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Shelf) -> Result<T> + Send + 'static) -> Result<T> {
         let shelf = self.shelf.clone();
         blocking(move || work(&shelf)).await

@@ -20,15 +20,19 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use perennial_sdk::{Cx, Error, Newest, ObjectLibrary, Result, Summary};
+use perennial_sdk::{Cx, Error, Newest, ObjectLibrary, Result, SavedServer, ServerId, Summary, Version};
 
 use self::{
     file::{Content, ViewFile, digest},
     known::{Known, KnownEntry, What},
     merge::{Merge, name},
+    record::Record,
     scan::{Scan, scan},
 };
 use crate::{Folder, folder::blocking};
+
+/// What the file was when it was last looked at.
+pub(crate) const KNOWN: &str = "view.json";
 
 /// Up to this size, in bytes, the file is written before a save is acknowledged; above, soon after.
 const SMALL: u64 = 256 * 1024;
@@ -70,7 +74,7 @@ enum Writing {
 impl View {
     /// The view at `path` of `library`; nothing is read yet.
     pub(crate) fn new(library: Arc<ObjectLibrary<Folder>>, path: PathBuf) -> Arc<Self> {
-        let known_path = library.objects().root().join("view.json");
+        let known_path = library.objects().root().join(KNOWN);
         Arc::new(Self {
             lending: ObjectLibrary::new(library.objects().lending()).with_index(crate::INDEX),
             library,
@@ -131,6 +135,22 @@ impl View {
             self.known(|known| known.map_or(Vec::new(), |k| k.entries.iter().filter_map(carried).collect()));
         all.sort_by(|a, b| a.server_id.cmp(&b.server_id));
         all
+    }
+
+    /// A version as the file has it, when that is the one it has, untouched since it was written.
+    pub(crate) async fn shown(&self, id: &ServerId, version: Version) -> Result<Option<SavedServer>> {
+        let (file, path, id) = (self.file.clone(), self.known_path.clone(), id.clone());
+        blocking(move || {
+            let Some(content) = file.read()? else { return Ok(None) };
+            let known = Known::load(&path).unwrap_or_default();
+            let known = known.entries.iter().find(|known| name(&known.key) == id.as_str());
+            let Some(known) = known.filter(|known| known.version() == Some(version)) else { return Ok(None) };
+            let scan = scan(&content.bytes);
+            let entry = scan.entries.iter().find(|entry| entry.key == known.key);
+            let entry = entry.filter(|entry| digest(entry.value.as_bytes()) == known.sha256);
+            Ok(entry.and_then(|entry| Record::read(&id, entry.value)).and_then(|record| record.server))
+        })
+        .await
     }
 
     /// Whether the file is not what it was when this process last saw it.

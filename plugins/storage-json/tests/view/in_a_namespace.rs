@@ -1,8 +1,13 @@
 //! Mounts of our own, where this system lets a user make them.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::PathBuf,
+    process::Command,
+    time::{Duration, SystemTime},
+};
 
-use perennial_sdk::{Expected, PutId, Version, serde_json::json};
+use perennial_sdk::{Expected, PutId, Retention, Version, serde_json::json};
 
 use crate::support::{Library, old, pretty, server};
 
@@ -87,4 +92,34 @@ async fn a_full_disk_is_said_and_loses_nothing() {
     assert_eq!(host.code("server-b").await, Some(half.code));
     let leftovers = fs::read_dir(library.data.join("saved_servers.d/.unfinished")).unwrap().count();
     assert_eq!(leftovers, 0);
+}
+
+#[tokio::test]
+async fn a_full_disk_can_be_collected() {
+    let mounts = "mount -t tmpfs -o size=1m none .; cd \"$PWD\"";
+    let Some(data) = mounted("a_full_disk_can_be_collected", mounts, |_| {}) else { return };
+    let library = at(data);
+    let host = library.open().await;
+    let mut saved = 0;
+    while host.put(&server("server-a", &format!("{saved} {}", "x".repeat(100 * 1024)))).await.is_ok() {
+        saved += 1;
+    }
+    let mut small = 0;
+    while host.put(&server("server-b", &format!("{small} {}", "x".repeat(2000)))).await.is_ok() {
+        small += 1;
+    }
+    assert!(saved > 2 && host.count("server-a").await == saved && host.count("server-b").await == small);
+    let folder = library.data.join("saved_servers.d/s/server-a");
+    for file in fs::read_dir(&folder).unwrap() {
+        let file = fs::File::options().write(true).open(file.unwrap().path()).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(40 * 86_400)).unwrap();
+    }
+    let retention = Retention { versions: Some(1), ..Retention::default() };
+    let collected = host.storage.collect(&host.cx, &retention).await.unwrap();
+    assert_eq!(collected.servers[0].versions.len(), saved - 1);
+    assert_eq!(host.code("server-a").await.unwrap().split(' ').next(), Some(&*(saved - 1).to_string()));
+    host.save("server-b", "there is room again").await;
+    host.opened.shutdown().await;
+    assert_eq!(library.json()["server-b"]["code"], "there is room again");
+    assert!(host.storage.check(&host.cx, false).await.unwrap().findings.is_empty());
 }

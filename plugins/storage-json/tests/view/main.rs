@@ -7,6 +7,7 @@ mod in_a_namespace;
 #[cfg(unix)]
 mod on_unix;
 mod support;
+mod upkeep;
 mod wreckage;
 
 use std::{fs, sync::Arc};

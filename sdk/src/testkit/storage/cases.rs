@@ -1,9 +1,10 @@
 use std::collections::BTreeSet;
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::{Bench, Check, ensure, fails, full, given, id, record};
-use crate::{ErrorCode, Expected, Exported, PutId, SavedServer, ServerId, Version};
+use crate::{ErrorCode, Expected, Exported, Page, PutId, SavedServer, ServerId, Summary, Version};
 
 pub(super) async fn a_record_comes_back_whole<P: Exported>(bench: &Bench<P>) -> Check {
     let host = bench.open().await?;
@@ -115,6 +116,36 @@ pub(super) async fn a_delete_hides_and_keeps<P: Exported>(bench: &Bench<P>) -> C
     let back = host.put(&kept, Expected::At(grave)).await?;
     ensure!(back == Version(3), "undoing the delete gave version {back}");
     ensure!(given(&host.get(&id(&record), None).await?) == record, "undoing the delete did not bring it back");
+    Ok(())
+}
+
+/// A storage may do without: it then says that it cannot.
+pub(super) async fn the_deleted_are_listed_as_they_were<P: Exported>(bench: &Bench<P>) -> Check {
+    let host = bench.open().await?;
+    let mut records = [record(), record(), record()];
+    records.sort_by(|a, b| a.server_id.cmp(&b.server_id));
+    for record in &records {
+        host.put(record, Expected::New).await?;
+    }
+    for record in &records[..2] {
+        host.storage.delete(&host.cx, &id(record), Expected::Any).await.map_err(|e| e.to_string())?;
+    }
+    let (mut page, mut shown) = (Page { cursor: None, limit: 1 }, Vec::new());
+    loop {
+        let listing = match host.storage.deleted(&host.cx, &page).await {
+            Err(error) if error.code == ErrorCode::Unsupported => return Ok(()),
+            listing => listing.map_err(|e| format!("the deleted cannot be listed: {e}"))?,
+        };
+        ensure!(listing.items.len() <= 1, "a page of 1 has {} items", listing.items.len());
+        shown.extend(listing.items);
+        let Some(next) = listing.next else { break };
+        ensure!(page.cursor.as_ref() != Some(&next), "the cursor stands still");
+        page.cursor = Some(next);
+    }
+    shown.retain(|summary| records.iter().any(|record| record.server_id == summary.server_id));
+    let wanted: Vec<_> =
+        records[..2].iter().map(|record| Summary { version: Version(1), ..record.summary() }).collect();
+    ensure!(shown == wanted, "{shown:?} is shown for {wanted:?}");
     Ok(())
 }
 
@@ -231,12 +262,61 @@ pub(super) async fn what_is_no_id_is_refused<P: Exported>(bench: &Bench<P>) -> C
     Ok(())
 }
 
-pub(super) async fn eight_megabytes_survive<P: Exported>(bench: &Bench<P>) -> Check {
+pub(super) async fn records_of_any_size_survive<P: Exported>(bench: &Bench<P>) -> Check {
     let host = bench.open().await?;
-    let code = "0123456789abcde\n".repeat(256 * 1024);
-    let record = SavedServer { files: [("b".to_string(), code.clone())].into(), code, ..record() };
-    host.put(&record, Expected::New).await?;
-    ensure!(given(&host.get(&id(&record), None).await?) == record, "it came back different");
+    let text = |size: usize| "0123456789abcd\u{e9}".repeat(size / 16);
+    for size in [0, 256 * 1024, 256 * 1024 + 16, bench.suite.largest / 2] {
+        let record = SavedServer { files: [("b".to_string(), text(size))].into(), code: text(size), ..record() };
+        host.put(&record, Expected::New).await?;
+        ensure!(given(&host.get(&id(&record), None).await?) == record, "one of twice {size} bytes came back different");
+        let other = bench.open().await?;
+        ensure!(
+            given(&other.get(&id(&record), None).await?) == record,
+            "another host finds one of {size} bytes different"
+        );
+    }
+    Ok(())
+}
+
+pub(super) async fn many_servers_are_listed<P: Exported>(bench: &Bench<P>) -> Check {
+    let (host, mut ids) = (bench.open().await?, BTreeSet::new());
+    for _ in 0..bench.suite.records.div_ceil(50) {
+        let records: Vec<_> = (0..50).map(|_| record()).collect();
+        for put in join_all(records.iter().map(|record| host.put(record, Expected::New))).await {
+            put?;
+        }
+        ids.extend(records.into_iter().map(|record| record.server_id));
+    }
+    let other = bench.open().await?;
+    for limit in [1000, 10_000] {
+        let listed = other.listed(&ids, limit).await?;
+        let shown: BTreeSet<_> = listed.iter().map(|summary| summary.server_id.clone()).collect();
+        ensure!(shown == ids, "pages of {limit} show {} of {} servers", shown.len(), ids.len());
+        ensure!(shown.len() == listed.len(), "pages of {limit} show some servers twice");
+    }
+    Ok(())
+}
+
+pub(super) async fn order_is_by_number_and_not_by_clock<P: Exported>(bench: &Bench<P>) -> Check {
+    let (host, first) = (bench.open().await?, record());
+    for saved_at in ["2099-01-01T00:00:00.000Z", "1970-01-01T00:00:00.000Z", "yesterday"] {
+        host.put(&SavedServer { saved_at: saved_at.into(), ..first.clone() }, Expected::Any).await?;
+    }
+    let found = host.get(&id(&first), None).await?;
+    ensure!((found.version, &*found.saved_at) == (Version(3), "yesterday"), "the newest is {found:?}");
+    Ok(())
+}
+
+pub(super) async fn a_rollback_is_a_new_version<P: Exported>(bench: &Bench<P>) -> Check {
+    let (host, first) = (bench.open().await?, record());
+    host.put(&first, Expected::New).await?;
+    host.put(&SavedServer { code: "a mistake".into(), ..first.clone() }, Expected::Any).await?;
+    let old = host.get(&id(&first), Some(Version(1))).await?;
+    let version = host.put(&old, Expected::At(Version(2))).await?;
+    ensure!(version == Version(3), "it is version {version}");
+    let other = bench.open().await?;
+    ensure!(given(&other.get(&id(&first), None).await?) == first, "what was rolled back to is not what it was");
+    ensure!(other.get(&id(&first), Some(Version(2))).await?.code == "a mistake", "the version between is another");
     Ok(())
 }
 

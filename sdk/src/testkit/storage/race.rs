@@ -1,6 +1,9 @@
 use std::collections::BTreeSet;
 
-use futures_util::{FutureExt, future::join_all};
+use futures_util::{
+    FutureExt,
+    future::{join, join_all},
+};
 use serde_json::json;
 
 use super::{Bench, Check, Host, ensure, fails, given, id, record};
@@ -127,4 +130,29 @@ pub(super) async fn two_hosts_see_each_other<P: Exported>(bench: &Bench<P>) -> C
     let listed = here.listed(&ids, 1000).await?;
     ensure!(listed.len() == 1, "a host still lists what the other deleted");
     Ok(())
+}
+
+pub(super) async fn many_hosts_list_while_others_save<P: Exported>(bench: &Bench<P>) -> Check {
+    let hosts = [bench.open().await?, bench.open().await?];
+    let records: Vec<_> = (0..24).map(|_| record()).collect();
+    let save = async {
+        for record in &records {
+            hosts[0].put(record, Expected::New).await?;
+            let seen = hosts[1].listed(&[record.server_id.clone()].into(), 1000).await?;
+            ensure!(seen.len() == 1, "another host does not list what was just saved");
+        }
+        Ok::<_, String>(())
+    };
+    let look = async {
+        let mut most = 0;
+        for _ in 0..24 {
+            let ids = records.iter().map(|record| record.server_id.clone()).collect();
+            let seen = hosts[1].listed(&ids, 7).await?.len();
+            ensure!(seen >= most, "{most} servers were listed, and then {seen}");
+            most = seen;
+        }
+        Ok::<_, String>(())
+    };
+    let (saved, looked) = join(save, look).await;
+    saved.and(looked)
 }
