@@ -11,7 +11,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::support::{TestHome, TestHost, echo_server, installed, tests_dir};
+use crate::support::{TestHome, TestHost, carrying, echo_server, installed, tests_dir, wait_until_gone};
 
 /// Compiles a fixture into the home's folder.
 fn compiled(home: &TestHome, fixture: &str, name: &str, options: &[&str]) -> PathBuf {
@@ -297,6 +297,40 @@ fn any_mcp_server_is_a_tool_plugin() {
     assert_eq!(host.call("echo", json!({"message": "hi"})).ok().text(), "Echo: hi");
     assert!(host.call("get-sum", json!({"a": 2, "b": 3})).ok().text().contains('5'));
     assert!(host.close().success());
+}
+
+/// It answers nobody before a file says so: the session begins without its tools, and they join.
+#[test]
+fn a_process_that_takes_its_time_does_not_hold_the_session_up() {
+    let home = TestHome::new();
+    fs::write(
+        home.path().join("late.py"),
+        "import json, os, sys, time\n\
+         for line in sys.stdin:\n\
+         \x20   request = json.loads(line)\n\
+         \x20   while not os.path.exists('go'):\n\
+         \x20       time.sleep(0.01)\n\
+         \x20   tool = {'name': 'late', 'inputSchema': {'type': 'object'}}\n\
+         \x20   results = {'plugin/init': {'provides': ['tools']}, 'tools/list': {'tools': [tool]},\n\
+         \x20              'tools/call': {'content': [{'type': 'text', 'text': 'here'}]}}\n\
+         \x20   answer = {'jsonrpc': '2.0', 'id': request['id'], 'result': results.get(request['method'])}\n\
+         \x20   print(json.dumps(answer), flush=True)\n",
+    )
+    .unwrap();
+    let home = home.config("[plugins.late]\ncommand = [\"python3\", \"late.py\"]\n");
+    let mut host = home.start();
+    assert!(!tools(&mut host).contains(&"late".to_owned()));
+    fs::write(home.path().join("go"), "").unwrap();
+    host.notification("notifications/tools/list_changed");
+    assert!(tools(&mut host).contains(&"late".to_owned()));
+    assert_eq!(host.call("late", json!({})).ok().text(), "here");
+    assert!(host.close().success());
+    // and one that never comes is left behind when the session ends
+    fs::remove_file(home.path().join("go")).unwrap();
+    let host = home.start();
+    assert!(carrying(&home.mark()).iter().any(|process| process.contains("late.py")), "it is still starting");
+    assert!(host.close().success());
+    wait_until_gone(&home.mark());
 }
 
 fn storage_py() -> String {

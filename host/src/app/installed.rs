@@ -30,7 +30,7 @@ pub struct Installed {
 pub fn installed(config: Config, directories: Directories) -> Result<Vec<Installed>, Failure> {
     run(async {
         let supervisor = Supervisor::new(directories.state.clone());
-        let plugins = super::plugins(&config, &directories, &supervisor).await?;
+        let plugins = super::plugins(&config, &directories, &supervisor, None).await?;
         let mut all = rows(&config, &plugins);
         plugins.shutdown_processes().await;
         supervisor.shutdown().await;
@@ -51,7 +51,7 @@ fn rows(config: &Config, plugins: &Plugins) -> Vec<Installed> {
             problem: None,
         })
         .collect();
-    all.extend(plugins.failed().iter().map(|failed| {
+    all.extend(plugins.failed().map(|failed| {
         let hint = failed.error.hint.iter().map(|hint| format!(" ({hint})")).collect::<String>();
         Installed {
             name: failed.name.clone(),

@@ -55,14 +55,19 @@ const LAST_ANSWERS: Duration = Duration::from_millis(800);
 const LAST_WISHES: Duration = Duration::from_millis(250);
 
 impl App {
-    /// Opens the plugins and puts everything in its place. Nothing is started and nothing is read yet.
+    /// Opens the plugins and puts everything in its place. No server is started and nothing is read yet. `patience` is
+    /// [`Plugins::open`]'s.
     ///
     /// # Errors
     /// A plugin that does not take its part of the configuration.
-    pub async fn open(config: &Config, directories: &Directories) -> Result<Arc<Self>, ConfigError> {
+    pub async fn open(
+        config: &Config,
+        directories: &Directories,
+        patience: Option<Duration>,
+    ) -> Result<Arc<Self>, ConfigError> {
         let settings = Settings::from(config);
         let supervisor = Supervisor::new(directories.state.clone());
-        let plugins = Arc::new(plugins(config, directories, &supervisor).await?);
+        let plugins = Arc::new(plugins(config, directories, &supervisor, patience).await?);
         let storage = config.storage.plugin.as_str();
         let storage = match plugins.storage(storage) {
             Ok(storage) => storage,
@@ -92,8 +97,15 @@ impl App {
             session_limits: SessionLimits { line_bytes: settings.line_bytes, start: settings.start_timeout },
             build_timeout: settings.build_timeout,
         });
+        let registry = Arc::new(Registry::new(plugins.tool_providers(), plugins.is_complete()));
+        let joined = registry.clone();
+        plugins.hear_of_late(move |plugin| {
+            if let Some(tools) = plugin.opened.tools.clone() {
+                joined.add(&plugin.name, &tools);
+            }
+        });
         Ok(Arc::new(Self {
-            registry: Arc::new(Registry::new(plugins.tool_providers())),
+            registry,
             host: Arc::new(Host {
                 settings,
                 plugins,
@@ -154,6 +166,7 @@ pub(super) async fn plugins(
     config: &Config,
     directories: &Directories,
     supervisor: &Arc<Supervisor>,
+    patience: Option<Duration>,
 ) -> Result<Plugins, ConfigError> {
     let settings = Settings::from(config);
     let around = Surroundings {
@@ -175,7 +188,7 @@ pub(super) async fn plugins(
         }
     }
     let configured = configured.into_iter().map(|(name, one)| (name.to_string(), one)).collect();
-    Plugins::open(&around, configured, |plugin| config.plugin_config(plugin))
+    Plugins::open(&around, configured, config.storage.plugin.as_str(), patience, |plugin| config.plugin_config(plugin))
         .await
         .map_err(|(plugin, error)| config.config_error(&plugin, &error))
 }

@@ -13,6 +13,7 @@ use rmcp::{
     service::{RequestContext, ServiceExt},
 };
 use serde_json::{Map, Value, json};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -52,9 +53,15 @@ pub async fn serve(
     let (reader, writer) = wire.open().map_err(|error| Error::from(error).context("the wire cannot be opened"))?;
     let upstream = Upstream::new(reader, writer, host.settings.line_bytes, ended.clone());
     let outbox = upstream.outbox();
+    let added = registry.changes();
     let server = Server { host, registry, outbox: outbox.clone(), in_flight: upstream.in_flight() };
     match server.serve_with_ct(upstream, stop).await {
-        Ok(running) => drop(running.waiting().await),
+        Ok(running) => {
+            let initialised = running.peer().peer_info().is_some_and(|client| client.protocol_version.has_initialize());
+            let telling = tokio::spawn(tell_of_tools(added, initialised.then(|| outbox.clone())));
+            drop(running.waiting().await);
+            telling.abort();
+        }
         Err(error) => tracing::debug!(%error, "the client left before it began"),
     }
     outbox.flushed().await;
@@ -62,12 +69,21 @@ pub async fn serve(
     Ok(())
 }
 
+/// Says that there are more tools. A client that did not `initialize` asks for the list when it wants it.
+async fn tell_of_tools(mut added: watch::Receiver<()>, outbox: Option<Outbox>) {
+    let Some(outbox) = outbox else { return };
+    while added.changed().await.is_ok() {
+        let line = json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" });
+        let _ = outbox.send(Bytes::from(format!("{line}\n"))).await;
+    }
+}
+
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         let us = Implementation::new("perennial", env!("CARGO_PKG_VERSION")).with_title("Perennial");
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
-            .with_server_info(us)
-            .with_instructions(INSTRUCTIONS)
+        let tools = ServerCapabilities::builder().enable_tools();
+        let capabilities = if self.registry.is_complete() { tools } else { tools.enable_tool_list_changed() };
+        ServerConfig::new(capabilities.build()).with_server_info(us).with_instructions(INSTRUCTIONS)
     }
 
     async fn list_tools(
@@ -86,7 +102,7 @@ impl ServerHandler for Server {
     ) -> Result<CallToolResponse, ErrorData> {
         let registry = &self.registry;
         let Some(tool) = registry.get(&params.name) else {
-            let known = registry.names().collect::<Vec<_>>().join(", ");
+            let known = registry.names().join(", ");
             return Err(ErrorData::invalid_params(format!("unknown tool `{}`; there are: {known}", params.name), None));
         };
         let call = Call {

@@ -6,24 +6,27 @@ mod lives;
 mod log;
 mod mcp_tools;
 mod native;
+mod opening;
 mod process;
 mod proxy;
 mod source;
 mod transport;
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use perennial_sdk::{Description, DynStorage, DynTools, Error, ErrorCode, Home, LanguageRuntime, Opened, Result};
 use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 
+use self::opening::Opening;
 pub use inspect::{Inspected, Pin, inspect};
 pub use source::{Source, Surroundings, loopback};
 
-/// The opened plugins, and those that could not be opened.
+/// The opened plugins, those that could not be opened, and those of which nobody knows yet.
 pub struct Plugins {
-    all: Vec<Plugin>,
-    failed: Vec<Failed>,
+    built_in: Vec<Plugin>,
+    others: Vec<Opening>,
 }
 
 /// A plugin at work.
@@ -101,50 +104,78 @@ impl Plugins {
     /// Opens every plugin that is linked into this program and those of `configured`, which go before a built-in one of
     /// the same name; `config` gives each its own table.
     ///
-    /// A plugin of others that does not open is left out, and [`Plugins::failed`] tells why.
+    /// A plugin of others that does not open is left out, and [`Plugins::failed`] tells why. A process that has not come up
+    /// after `patience` is not waited for any longer, unless it is the `needed` one: it joins the others later.
     ///
     /// # Errors
     /// The name of a plugin that does not take its configuration, and why.
     pub async fn open(
         around: &Surroundings,
         configured: BTreeMap<String, Configured>,
+        needed: &str,
+        patience: Option<Duration>,
         config: impl Fn(&str) -> Value,
     ) -> Result<Self, (String, Error)> {
-        let (mut all, mut failed) = (Vec::new(), Vec::new());
+        let mut built_in = Vec::new();
         for registration in builtin::registrations().into_iter().filter(|one| !configured.contains_key(one.id)) {
             let (name, opened) = (registration.id, (registration.open)(config(registration.id), around.home.clone()));
             let opened = opened.await.map_err(|error| (name.to_owned(), error))?;
-            all.push(Plugin::new(name, registration.version, opened));
+            built_in.push(Plugin::new(name, registration.version, opened));
         }
-        let opening = configured.into_iter().map(async |(name, source)| {
-            let (origin, opened) = match source {
-                Ok(source) => (source.origin(), source.open(&name, config(&name), around).await),
-                Err((origin, error)) => (origin, Err(error)),
-            };
-            (name, origin, opened)
-        });
-        for (name, origin, opened) in join_all(opening).await {
-            match opened {
-                Ok(plugin) => all.push(Plugin { origin, ..plugin }),
-                Err(error) if error.is_about_config() => return Err((name, error)),
-                Err(error) => {
-                    tracing::error!(plugin = name, "the plugin is not loaded: {error}");
-                    failed.push(Failed { name, origin, error });
+        let others: Vec<_> = configured
+            .into_iter()
+            .map(|(name, one)| {
+                let config = config(&name);
+                Opening::begin(name, one, config, around)
+            })
+            .collect();
+        let until = patience.map(|patience| Instant::now() + patience);
+        for one in &others {
+            match until {
+                Some(until) if one.is_process() && one.name != needed => {
+                    let _ = timeout_at(until, one.outcome().wait()).await;
                 }
+                _ => drop(one.outcome().wait().await),
             }
         }
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Self { all, failed })
+        for failed in others.iter().filter_map(Opening::failed) {
+            if failed.error.is_about_config() {
+                return Err((failed.name.clone(), failed.error.clone()));
+            }
+            failed.tell();
+        }
+        Ok(Self { built_in, others })
     }
 
     /// Those that could not be opened.
-    pub fn failed(&self) -> &[Failed] {
-        &self.failed
+    pub fn failed(&self) -> impl Iterator<Item = &Failed> {
+        self.others.iter().filter_map(Opening::failed)
     }
 
-    /// All of them, by name.
+    /// All that are open, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Plugin> {
-        self.all.iter()
+        let mut all: Vec<_> = self.built_in.iter().chain(self.others.iter().filter_map(Opening::plugin)).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all.into_iter()
+    }
+
+    /// Whether all are open, or never will be.
+    pub fn is_complete(&self) -> bool {
+        !self.others.iter().any(Opening::is_pending)
+    }
+
+    /// Hears of those that are still being opened when they are open. One that does not open is told of in the log.
+    pub fn hear_of_late(&self, hear: impl Fn(&Plugin) + Send + Sync + 'static) {
+        let hear = Arc::new(hear);
+        for late in self.others.iter().filter(|one| one.is_pending()) {
+            let (outcome, hear) = (late.outcome().clone(), hear.clone());
+            tokio::spawn(async move {
+                match outcome.wait().await {
+                    Ok(plugin) => hear(plugin),
+                    Err(failed) => failed.tell(),
+                }
+            });
+        }
     }
 
     /// The runtime of a language, by the language's name or an alias.
@@ -165,9 +196,11 @@ impl Plugins {
             })
             .ok_or_else(|| {
                 let shown: String = language.chars().take(40).collect();
-                let failed = self.failed.iter().map(|failed| format!("; the plugin {failed}")).collect::<String>();
+                let failed = self.failed().map(|failed| format!("; the plugin {failed}")).collect::<String>();
+                let late = self.others.iter().filter(|one| one.is_pending());
+                let late = late.map(|one| format!("; the plugin `{}` is still starting", one.name)).collect::<String>();
                 Error::unsupported(format!("no runtime for the language `{shown}`"))
-                    .hint(format!("`language` is one of: {}{failed}", known()))
+                    .hint(format!("`language` is one of: {}{failed}{late}", known()))
             })
     }
 
@@ -183,36 +216,37 @@ impl Plugins {
     /// # Errors
     /// `not_found`, with the storages that there are.
     pub fn storage(&self, name: &str) -> Result<Arc<dyn DynStorage>> {
-        let found = self.all.iter().find(|plugin| plugin.name == name).and_then(|plugin| plugin.opened.storage.clone());
-        if let Some(failed) = self.failed.iter().find(|failed| failed.name == name) {
+        let found = self.iter().find(|plugin| plugin.name == name).and_then(|plugin| plugin.opened.storage.clone());
+        if let Some(failed) = self.failed().find(|failed| failed.name == name) {
             let why = failed.error.clone();
             return Err(Error { code: ErrorCode::NotFound, ..why }.context("the plugin is not loaded"));
         }
         found.ok_or_else(|| {
             let known: Vec<_> =
-                self.all.iter().filter(|plugin| plugin.opened.storage.is_some()).map(|p| p.name.as_str()).collect();
+                self.iter().filter(|plugin| plugin.opened.storage.is_some()).map(|p| p.name.as_str()).collect();
             unknown_storage(name, &known)
         })
     }
 
     /// The tools that plugins contribute, with the plugin's name.
     pub fn tool_providers(&self) -> impl Iterator<Item = (&str, Arc<dyn DynTools>)> {
-        self.all.iter().filter_map(|plugin| Some((plugin.name.as_str(), plugin.opened.tools.clone()?)))
+        self.iter().filter_map(|plugin| Some((plugin.name.as_str(), plugin.opened.tools.clone()?)))
     }
 
     /// Ends those that are not processes: what must still be written is written.
     pub async fn shutdown(&self) {
-        join_all(self.all.iter().filter(|plugin| !plugin.is_process()).map(|plugin| plugin.opened.shutdown())).await;
+        join_all(self.iter().filter(|plugin| !plugin.is_process()).map(|plugin| plugin.opened.shutdown())).await;
     }
 
     /// Ends those that are processes, which can write only as long as the supervisor lets them live.
     pub async fn shutdown_processes(&self) {
-        join_all(self.all.iter().filter(|plugin| plugin.is_process()).map(|plugin| plugin.opened.shutdown())).await;
+        self.others.iter().for_each(Opening::give_up);
+        join_all(self.iter().filter(|plugin| plugin.is_process()).map(|plugin| plugin.opened.shutdown())).await;
     }
 
     /// The language runtimes.
     pub fn runtimes(&self) -> impl Iterator<Item = Runtime> {
-        self.all.iter().filter_map(|plugin| {
+        self.iter().filter_map(|plugin| {
             Some(Runtime {
                 name: plugin.name.clone(),
                 version: plugin.version.clone(),
@@ -279,6 +313,12 @@ impl Plugin {
             ("tools", self.opened.tools.is_some()),
         ];
         kinds.into_iter().filter_map(|(kind, there)| there.then_some(kind)).collect()
+    }
+}
+
+impl Failed {
+    fn tell(&self) {
+        tracing::error!(plugin = self.name, "the plugin is not loaded: {}", self.error);
     }
 }
 
