@@ -253,6 +253,10 @@ fn a_storage_in_python_keeps_servers() {
     assert!(home.path().join("library/library.json").exists());
     let output = home.run(&["list"]);
     assert!(String::from_utf8_lossy(&output.stdout).contains("Mon serveur"));
+    let output = home.run(&["copy", "--from", "notes", "--to", "json"]);
+    assert!(!output.status.success());
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("`notes` is not built in") && told.contains("perennial export"), "{told}");
 }
 
 #[test]
