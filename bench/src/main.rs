@@ -41,6 +41,7 @@ fn main() -> ExitCode {
     let done = match own.next().as_deref() {
         Some(echo::WORD) => echo::run(),
         Some(relay::WORD) => relay::run(),
+        Some(cases::boundary::WORD) => return perennial_sdk::serve::<perennial_faulty_plugin::Faulty>(),
         _ => measure(Arguments::parse()),
     };
     match done {

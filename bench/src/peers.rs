@@ -98,6 +98,11 @@ impl Peers {
         command
     }
 
+    /// The host's binary.
+    pub(crate) fn binary(&self) -> &Path {
+        &self.host
+    }
+
     /// As little as the host's binary can do.
     pub(crate) fn host_version(&self) -> Command {
         let mut command = command(&self.host);

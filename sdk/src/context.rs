@@ -4,6 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 /// What a call knows of its caller: how long it may take, whether it is still wanted, and where progress goes.
@@ -17,13 +18,15 @@ pub struct Cx {
 }
 
 /// How far a call is.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// Grows with every report of one call.
     pub done: f64,
     /// What `done` will be at the end, when that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<f64>,
     /// What is happening, for people.
+    #[serde(default)]
     pub message: String,
 }
 

@@ -6,7 +6,8 @@
 //! - [`Storage`]: keeps saved servers, their versions and nothing else (any object store can be one: see [`Objects`]);
 //! - [`ToolProvider`]: adds tools to the host's own.
 //!
-//! [`export_plugin!`] makes it known to a host that links the crate. A whole plugin, a runtime for shell scripts:
+//! [`export_plugin!`] makes it known to a host that links the crate, and exports it from a library or a program of its own
+//! ([`serve`]). A whole plugin, a runtime for shell scripts:
 //!
 //! ```
 //! use perennial_sdk::prelude::*;
@@ -42,13 +43,28 @@
 //! # fn main() {}
 //! ```
 
+#[doc(hidden)]
+pub mod abi;
+#[doc(hidden)]
+pub mod body;
 mod context;
+mod dispatch;
 mod error;
+mod forward;
+#[doc(hidden)]
+pub mod glue;
 mod library;
+#[doc(hidden)]
+pub mod manifest;
+#[doc(hidden)]
+pub mod method;
 mod objects;
 mod plugin;
+#[doc(hidden)]
+pub mod rpc;
 mod runtime;
 mod spec;
+mod stdio;
 mod storage;
 #[cfg(feature = "testkit")]
 pub mod testkit;
@@ -58,6 +74,7 @@ mod upkeep;
 pub use context::{Cx, Progress};
 pub use error::{Error, ErrorCode, Result};
 pub use library::{Newest, ObjectLibrary, Stored};
+pub use manifest::Manifest;
 pub use objects::{Created, ObjectMeta, Objects};
 #[doc(hidden)]
 pub use plugin::open_plugin;
@@ -67,15 +84,20 @@ pub use runtime::{
     Stage, Step, Template, Tool, Toolchain,
 };
 pub use spec::{Dependencies, Limits, Network, Permissions, ServerId, ServerSpec};
+pub use stdio::serve;
 pub use storage::{
     Capabilities, ClientIdentity, DynStorage, Expected, HostIdentity, Listing, Page, PutId, SavedBy, SavedServer,
-    Storage, Summary, Version,
+    Storage, Summary, Version, check_by_reading,
 };
 pub use tool::{DynTools, ToolDefinition, ToolProvider};
 pub use upkeep::{Checked, Collected, CollectedServer, Finding, FindingKind, Retention};
 
 #[doc(hidden)]
 pub use {inventory, serde, serde_json};
+
+/// The version of this crate, as plugins that are built with it tell it.
+#[doc(hidden)]
+pub const SDK_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What a plugin's source needs in scope.
 pub mod prelude {

@@ -1,6 +1,6 @@
 use std::{future::Future, path::PathBuf, pin::Pin, sync::Arc};
 
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{DynStorage, DynTools, Error, LanguageRuntime, Result};
@@ -23,7 +23,7 @@ pub trait Plugin: Send + Sync + Sized + 'static {
 }
 
 /// Where a plugin lives.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Home {
     /// The folder of the user's data, such as the library of saved servers. It may not exist yet.
     pub data_dir: PathBuf,
@@ -61,25 +61,47 @@ pub fn registrations() -> Vec<&'static Registration> {
 
 /// Makes a type known as a plugin: `export_plugin!(memory, Memory: [storage]);`
 ///
-/// The kinds are any of `storage`, `runtime` and `tools`; the type implements [`Plugin`] and the trait of each kind.
+/// The plugin's id is the identifier, with `-` for every `_`. The kinds are any of `storage`, `runtime` and `tools`; the
+/// type implements [`Plugin`] and the trait of each kind. A crate with `crate-type = ["cdylib"]` is then a native plugin, a
+/// program that calls [`serve`](crate::serve) one out of process.
 #[macro_export]
 macro_rules! export_plugin {
-    ($id:ident, $plugin:ty : [$($kind:ident),+ $(,)?]) => {
+    ($id:ident, $plugin:ty : [$first:ident $(, $kind:ident)* $(,)?]) => {
         const _: () = {
+            const BYTES: [u8; stringify!($id).len()] = $crate::manifest::id(stringify!($id));
+            const ID: &str = $crate::manifest::text(&BYTES);
+            const PROVIDES: &[&str] = &[stringify!($first) $(, stringify!($kind))*];
+
+            $crate::__entry!($id, $plugin, &[
+                $crate::Manifest::HEAD, "{\"id\":\"", ID, "\",\"version\":\"", env!("CARGO_PKG_VERSION"),
+                "\",\"provides\":[\"", stringify!($first), $("\",\"", stringify!($kind),)* "\"],\"sdk\":\"",
+                $crate::SDK_VERSION, "\",\"bodies\":true,\"panic\":\"",
+                if cfg!(panic = "unwind") { "unwind" } else { "abort" }, "\"}\n",
+            ]);
+
             impl $crate::Exported for $plugin {
-                const ID: &'static str = stringify!($id);
+                const ID: &'static str = ID;
+                const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+                const PROVIDES: &'static [&'static str] = PROVIDES;
+
                 async fn open(config: $crate::serde_json::Value, home: $crate::Home) -> $crate::Result<$crate::Opened> {
                     let plugin = ::std::sync::Arc::new($crate::open_plugin::<$plugin>(config, home).await?);
                     let mut opened = $crate::Opened::new(plugin.clone());
-                    $($crate::export_plugin!(@attach $kind, opened, plugin);)+
+                    $crate::export_plugin!(@attach $first, opened, plugin);
+                    $($crate::export_plugin!(@attach $kind, opened, plugin);)*
                     Ok(opened)
                 }
+
+                fn entry() -> Option<&'static $crate::abi::Plugin> {
+                    Some(&ENTRY)
+                }
             }
+
             $crate::inventory::submit! {
                 $crate::Registration {
-                    id: stringify!($id),
+                    id: ID,
                     version: env!("CARGO_PKG_VERSION"),
-                    provides: &[$(stringify!($kind)),+],
+                    provides: PROVIDES,
                     open: |config, home| Box::pin(<$plugin as $crate::Exported>::open(config, home)),
                 }
             }
@@ -94,9 +116,19 @@ macro_rules! export_plugin {
 pub trait Exported: Plugin {
     /// The plugin's id.
     const ID: &'static str;
+    /// The version of its crate.
+    const VERSION: &'static str = "";
+    /// Among `storage`, `runtime` and `tools`.
+    const PROVIDES: &'static [&'static str] = &[];
 
     /// Opens it as a host would.
     fn open(config: Value, home: Home) -> impl Future<Output = Result<Opened>> + Send;
+
+    /// What its symbol gives.
+    #[doc(hidden)]
+    fn entry() -> Option<&'static crate::abi::Plugin> {
+        None
+    }
 }
 
 #[doc(hidden)]
@@ -127,6 +159,12 @@ impl Opened {
         Self { runtime: None, storage: None, tools: None, lifecycle: plugin }
     }
 
+    /// A plugin that is not linked in, without anything that it provides yet; `shutdown` ends it.
+    #[doc(hidden)]
+    pub fn foreign(shutdown: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static) -> Self {
+        Self { runtime: None, storage: None, tools: None, lifecycle: Arc::new(Foreign(shutdown)) }
+    }
+
     /// Ends the plugin: what must still be written is written.
     pub async fn shutdown(&self) {
         self.lifecycle.shutdown().await;
@@ -142,5 +180,13 @@ trait Lifecycle: Send + Sync {
 impl<P: Plugin> Lifecycle for P {
     fn shutdown(&self) -> BoxFuture<'_, ()> {
         Box::pin(Plugin::shutdown(self))
+    }
+}
+
+struct Foreign<F>(F);
+
+impl<F: Fn() -> BoxFuture<'static, ()> + Send + Sync> Lifecycle for Foreign<F> {
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        (self.0)()
     }
 }

@@ -58,7 +58,7 @@ pub trait Storage: Plugin {
     /// This one reads every version of what is listed, and repairs nothing.
     fn check(&self, cx: &Cx, repair: bool) -> impl Future<Output = Result<Checked>> + Send {
         let _ = repair;
-        check(self, cx)
+        check_by_reading(self, cx)
     }
 
     /// Removes what nobody uses any more and `retention` does not keep, but never the newest version of a server.
@@ -215,9 +215,10 @@ pub struct PutId(String);
 
 /// Which part of a listing is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Page {
     /// [`Listing::next`] of the page before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// At most this many items.
     pub limit: usize,
@@ -440,7 +441,11 @@ impl<T: Storage> DynStorage for T {
     }
 }
 
-async fn check<S: Storage>(storage: &S, cx: &Cx) -> Result<Checked> {
+/// What [`Storage::check`] does unless a storage knows better.
+///
+/// # Errors
+/// Those of the storage, but for versions that cannot be read: they are what it looks for.
+pub async fn check_by_reading(storage: &dyn DynStorage, cx: &Cx) -> Result<Checked> {
     let (mut checked, mut page) = (Checked::default(), Page::default());
     loop {
         let listing = storage.list(cx, &page).await?;

@@ -1,5 +1,6 @@
 //! What is measured: one file each.
 
+pub(crate) mod boundary;
 mod call;
 mod create;
 mod create_node;
@@ -42,10 +43,12 @@ pub(crate) enum Case {
     Save,
     /// Start-up and list with 10,000 saved servers.
     Library,
+    /// A call of a plugin: built in, native, out of process.
+    Boundary,
 }
 
 impl Case {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Initialize,
         Self::Call,
         Self::Throughput,
@@ -56,6 +59,7 @@ impl Case {
         Self::Twenty,
         Self::Save,
         Self::Library,
+        Self::Boundary,
     ];
 
     pub(crate) fn run(self, peers: &Peers, quick: bool, report: &mut Report) -> Result<()> {
@@ -70,6 +74,7 @@ impl Case {
             Self::Twenty => twenty::run(peers, quick, report),
             Self::Save => save::run(peers, quick, report),
             Self::Library => library::run(peers, quick, report),
+            Self::Boundary => boundary::run(peers, quick, report),
         }
     }
 }
@@ -87,6 +92,7 @@ impl fmt::Display for Case {
             Self::Twenty => "twenty",
             Self::Save => "save",
             Self::Library => "library",
+            Self::Boundary => "boundary",
         })
     }
 }

@@ -1,6 +1,6 @@
 //! What each subcommand asks of a host, from opening it to closing it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use perennial_sdk::{Checked, ClientIdentity, Collected, Cx, Error, Retention, SavedServer, Summary, Version};
 use serde_json::{Map, Value, json};
@@ -14,6 +14,10 @@ use crate::{
     tools::Call,
 };
 
+/// How long a session waits for plugins out of process before it begins without them. Most need a tenth of it, and many
+/// clients ask for the list of tools once.
+const HEAD_START: Duration = Duration::from_secs(2);
+
 /// Speaks MCP on standard input and output until the client leaves. With `reload` and a file, SIGHUP reads that again.
 ///
 /// # Errors
@@ -21,7 +25,7 @@ use crate::{
 pub fn serve(config: Config, directories: Directories, reload: Option<Reload>) -> Result<(), Failure> {
     let wire = Wire::take()?;
     run(async {
-        let app = App::open(&config, &directories).await?;
+        let app = App::open(&config, &directories, Some(HEAD_START)).await?;
         let reloading = reload.and_then(|reload| Reloading::of(config, reload));
         Ok(app.serve(wire, reloading).await?)
     })
@@ -136,7 +140,7 @@ pub(super) fn with_app<T>(
     work: impl AsyncFnOnce(&Arc<App>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     run(async {
-        let app = App::open(&config, &directories).await?;
+        let app = App::open(&config, &directories, None).await?;
         let done = work(&app).await;
         app.close().await;
         done
@@ -147,7 +151,7 @@ pub(super) fn with_app<T>(
 pub(super) fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .thread_keep_alive(std::time::Duration::from_secs(1))
+        .thread_keep_alive(Duration::from_secs(1))
         .build()
         .map_err(Error::from)?;
     let done = runtime.block_on(work);

@@ -3,6 +3,7 @@
 mod command;
 mod doctor;
 mod history;
+mod installed;
 mod moving;
 mod reload;
 mod tour;
@@ -13,6 +14,7 @@ use std::{sync::Arc, time::Duration};
 pub use command::{call, check, check_library, collect, deleted, remove, saved, saved_server, serve};
 pub use doctor::{Checkup, FolderCheck, LanguageCheck, ProgramCheck, StorageCheck, doctor};
 pub use history::{Comparison, Restored, compare, history, restore};
+pub use installed::{Installed, installed};
 pub use moving::{Place, copy, export, import};
 pub use reload::{Reload, Reloading};
 pub use tour::tour;
@@ -32,7 +34,7 @@ use crate::{
     launch::Launch,
     library::Library,
     mcp::{Wire, server},
-    plugins::Plugins,
+    plugins::{Plugins, Surroundings},
     sources::Sources,
     supervisor::{StopGrace, Supervisor},
     toolchain::Toolchains,
@@ -56,25 +58,27 @@ const LAST_ANSWERS: Duration = Duration::from_millis(800);
 const LAST_WISHES: Duration = Duration::from_millis(250);
 
 impl App {
-    /// Opens the plugins and puts everything in its place. Nothing is started and nothing is read yet.
+    /// Opens the plugins and puts everything in its place. No server is started and nothing is read yet. `patience` is
+    /// [`Plugins::open`]'s.
     ///
     /// # Errors
     /// A plugin that does not take its part of the configuration.
-    pub async fn open(config: &Config, directories: &Directories) -> Result<Arc<Self>, ConfigError> {
-        let home = Home { data_dir: directories.data.clone() };
-        let mut plugins = Plugins::open(&home, |plugin| config.plugin_config(plugin))
-            .await
-            .map_err(|(plugin, error)| config.config_error(&plugin, &error))?;
-        let instances = config.instances().map(|(name, of)| (name, of, config.plugin_config(name)));
-        plugins
-            .open_instances(&home, instances)
-            .await
-            .map_err(|(plugin, error)| config.config_error(&plugin, &error))?;
-        let plugins = Arc::new(plugins);
-        let storage = config.storage.plugin.as_str();
-        let storage = plugins.storage(storage).map_err(|error| config.config_error(storage, &error))?;
+    pub async fn open(
+        config: &Config,
+        directories: &Directories,
+        patience: Option<Duration>,
+    ) -> Result<Arc<Self>, ConfigError> {
         let settings = Arc::new(Current::new(Settings::from(config)));
         let supervisor = Supervisor::new(directories.state.clone());
+        let plugins = Arc::new(plugins(config, directories, &supervisor, patience).await?);
+        let storage = config.storage.plugin.as_str();
+        let storage = match plugins.storage(storage) {
+            Ok(storage) => storage,
+            Err(error) => {
+                plugins.shutdown_processes().await;
+                return Err(config.storage_error(&error));
+            }
+        };
         let launch = Arc::new(Launch {
             plugins: plugins.clone(),
             toolchains: Arc::new(Toolchains::new(
@@ -92,8 +96,15 @@ impl App {
             servers_dir: directories.state.join("servers"),
             settings: settings.clone(),
         });
+        let registry = Arc::new(Registry::new(plugins.tool_providers(), plugins.is_complete()));
+        let joined = registry.clone();
+        plugins.hear_of_late(move |plugin| {
+            if let Some(tools) = plugin.opened.tools.clone() {
+                joined.add(&plugin.name, &tools);
+            }
+        });
         Ok(Arc::new(Self {
-            registry: Arc::new(Registry::new(plugins.tool_providers())),
+            registry,
             host: Arc::new(Host {
                 settings,
                 plugins,
@@ -153,11 +164,51 @@ impl App {
     pub async fn close(&self) {
         let grace = StopGrace { eof: LAST_WISHES, term: LAST_WISHES };
         let servers = async {
-            let _ = timeout(3 * LAST_WISHES, self.host.catalog.shutdown(grace)).await;
+            let (catalog, plugins) = (self.host.catalog.shutdown(grace), self.host.plugins.shutdown_processes());
+            let _ = timeout(3 * LAST_WISHES, async { tokio::join!(catalog, plugins) }).await;
             self.supervisor.shutdown().await;
         };
         tokio::join!(servers, self.host.plugins.shutdown());
     }
+}
+
+/// Opens the plugins.
+///
+/// # Errors
+/// One that does not take its configuration.
+pub(super) async fn plugins(
+    config: &Config,
+    directories: &Directories,
+    supervisor: &Arc<Supervisor>,
+    patience: Option<Duration>,
+) -> Result<Plugins, ConfigError> {
+    let settings = Settings::from(config);
+    let around = Surroundings {
+        home: Home { data_dir: directories.data.clone() },
+        copies: directories.cache.join("plugins"),
+        supervisor: supervisor.clone(),
+        start: settings.start_timeout,
+        limit: settings.call_timeout,
+    };
+    let mut configured = config.third_party();
+    for (name, one) in &mut configured {
+        // a session does not come this far with one; a listing shows it among the others
+        if let Err(error) = config.check_plugin(name, &perennial_sdk::registrations()) {
+            let origin = match one {
+                Ok(source) => source.origin(),
+                Err((origin, _)) => origin.clone(),
+            };
+            *one = Err((origin, Error::unsupported(error.to_string())));
+        }
+    }
+    let configured = configured.into_iter().map(|(name, one)| (name.to_string(), one)).collect();
+    let config_error = |(plugin, error): (String, Error)| config.config_error(&plugin, &error);
+    let needed = config.storage.plugin.as_str();
+    let opening = Plugins::open(&around, configured, needed, patience, |plugin| config.plugin_config(plugin));
+    let mut plugins = opening.await.map_err(config_error)?;
+    let instances = config.instances().map(|(name, of)| (name, of, config.plugin_config(name)));
+    plugins.open_instances(&around.home, instances).await.map_err(config_error)?;
+    Ok(plugins)
 }
 
 /// What this process' environment says of registries, and before it what the configuration says.

@@ -77,6 +77,12 @@ pub fn import(config: Config, directories: Directories, text: &[u8], choice: Cho
 }
 
 async fn open(config: &Config, directories: &Directories, place: &Place) -> Result<Storage, Failure> {
+    // never a built-in one in its stead
+    if config.third_party().iter().any(|(name, _)| name.to_string() == place.plugin) {
+        let why =
+            format!("the storage plugin `{}` is not built in, and nothing can be copied from or to it", place.plugin);
+        return Err(Error::unsupported(why).hint("`perennial export` and `perennial import` move its servers").into());
+    }
     let home = Home { data_dir: directories.data.clone() };
     let mut settings = match config.plugin_config(&place.plugin) {
         Value::Object(settings) => settings,

@@ -107,6 +107,10 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let Arguments { common, command } = arguments;
+    // the wire has a way of its own
+    if !matches!(command, None | Some(Command::Serve(_))) {
+        output::keep_apart();
+    }
     match command {
         Some(Command::Serve(serve)) => serve.run(&common),
         Some(Command::Tour(tour)) => tour.run(&common),

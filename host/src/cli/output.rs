@@ -1,13 +1,40 @@
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::{
+    fs::File,
+    io::{ErrorKind, IsTerminal, Write},
+    sync::OnceLock,
+};
 
 use perennial_sdk::Error;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
+/// Standard output, after it was moved to where only [`print`] finds it.
+static APART: OnceLock<File> = OnceLock::new();
+
+/// Leaves standard error in the place of standard output for everything but [`print`]: what a loaded plugin prints does
+/// not belong to an answer.
+pub(super) fn keep_apart() {
+    use rustix::{
+        io::fcntl_dupfd_cloexec,
+        stdio::{dup2_stdout, stderr, stdout},
+    };
+    if let Ok(real) = fcntl_dupfd_cloexec(stdout(), 3)
+        && dup2_stdout(stderr()).is_ok()
+    {
+        let _ = APART.set(real.into());
+    }
+}
+
 /// Writes to standard output. A reader that has seen enough (`perennial list | head`) is no failure.
 pub(super) fn print(text: &str) -> Result<(), Error> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    let written = match APART.get() {
+        Some(mut apart) => apart.write_all(text.as_bytes()),
+        None => {
+            let mut stdout = std::io::stdout().lock();
+            stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+        }
+    };
+    match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Error::from(error).context("failed to write to standard output"))
         }

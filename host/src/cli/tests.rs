@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    app::{Checkup, FolderCheck, LanguageCheck, ProgramCheck, Restored, StorageCheck, Warmed},
+    app::{Checkup, FolderCheck, Installed, LanguageCheck, ProgramCheck, Restored, StorageCheck, Warmed},
     environment::{Entry, Kind, Pruned},
     library::{Changes, History, HistoryEntry, Lines, VersionState},
     moving::{CopiedServer, Copy, Moved, Outcome, Tally},
@@ -230,16 +230,22 @@ fn a_result_is_shown_as_text() {
 
 #[test]
 fn plugins_that_cannot_be_loaded_are_listed_with_the_reason() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("perennial.toml");
-    std::fs::write(&file, "[plugins.deno]\npath = \"deno.so\"\n[plugins.notes]\ncommand = [\"notes\", \"serve\"]\n")
-        .unwrap();
-    let request = Request { file: Some(file), variables: Variables::default(), resolve: true };
-    let config = crate::config::load(&request).unwrap();
-    let text = plugin::render(&plugin::rows(&config, &[]));
-    let text = text.replace(&folder.path().display().to_string(), "FOLDER");
-    assert!(text.contains("FOLDER/deno.so") && text.contains("not loaded: FOLDER/perennial.toml:2:8: "), "{text}");
-    assert!(text.contains("notes serve") && text.contains("not loaded: FOLDER/perennial.toml:4:11: "), "{text}");
+    let row = |name: &str, version: Option<&str>, from: &str, problem: Option<&str>| Installed {
+        name: name.into(),
+        version: version.map(str::to_owned),
+        provides: version.iter().map(|_| "storage".to_owned()).collect(),
+        from: from.into(),
+        problem: problem.map(str::to_owned),
+    };
+    let text = plugin::render(&[
+        row("json", Some("0.1.0"), "built in", None),
+        row("deno", None, "/plugins/deno.so", Some("`/plugins/deno.so` is a text file\nnot a library")),
+    ]);
+    insta::assert_snapshot!(text, @r"
+    NAME  VERSION  PROVIDES  FROM              STATE
+    json  0.1.0    storage   built in          ready
+    deno                     /plugins/deno.so  not loaded: `/plugins/deno.so` is a text file not a library
+    ");
 }
 
 fn entry(kind: Kind, requirements: &[&str], bytes: u64, in_use: bool) -> Entry {

@@ -32,9 +32,15 @@ pub(super) fn check(
             return at(key, error.with_help("a plugin comes from one place: leave `plugin` or the other out"));
         }
     }
-    for (key, set) in [("sha256", settings.sha256.is_some()), ("trust", settings.trust.is_some())] {
+    let others = [
+        ("sha256", settings.sha256.is_some(), "path"),
+        ("trust", settings.trust.is_some(), "path"),
+        ("env", !settings.env.is_empty(), "command"),
+        ("line_mb", settings.line_mb.is_some(), "command"),
+    ];
+    for (key, set, missing) in others {
         if set {
-            return at(key, ConfigError::new(format!("plugin `{name}` has a `{key}` but no `path`")));
+            return at(key, ConfigError::new(format!("plugin `{name}` sets `{key}` but has no `{missing}`")));
         }
     }
     if name != of && built_in.iter().any(|plugin| plugin.id == name.as_str()) {

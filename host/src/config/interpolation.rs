@@ -27,10 +27,10 @@ pub(super) fn resolve(
     }
     if let Some(DeValue::Table(plugins)) = table.get_mut("plugins").map(Spanned::get_mut) {
         for (_, plugin) in plugins.iter_mut() {
-            if let DeValue::Table(plugin) = plugin.get_mut()
-                && let Some(config) = plugin.get_mut("config")
-            {
-                walk.value(config)?;
+            if let DeValue::Table(plugin) = plugin.get_mut() {
+                for key in ["config", "env"] {
+                    plugin.get_mut(key).map_or(Ok(()), |value| walk.value(value))?;
+                }
             }
         }
     }

@@ -48,7 +48,7 @@ pub use shown::{Setting, SettingOrigin};
 pub use unenforced::Unenforced;
 pub use variables::Variables;
 
-use crate::log::Levels;
+use crate::{log::Levels, plugins::Configured};
 
 /// The file with every key and its default; a test holds it and [`Config::default`] together.
 pub const EXAMPLE: &str = include_str!("../../../perennial.example.toml");
@@ -144,14 +144,27 @@ impl Config {
         }
     }
 
+    /// The plugins of the file that are not built in, by name.
+    pub fn third_party(&self) -> BTreeMap<PluginName, Configured> {
+        let sources = self.plugins.iter();
+        sources.filter_map(|(name, settings)| Some((name.clone(), plugins::source(self, settings)?))).collect()
+    }
+
     /// Turns what a plugin says about its `config` table into an error at the line and column of the mistake, which
     /// `error.data.path` leads to. Values that came from `${…}` are not repeated in it.
     pub fn config_error(&self, plugin: &str, error: &perennial_sdk::Error) -> ConfigError {
         plugins::config_error(&self.origin, plugin, error)
     }
 
-    /// Checks what only the program as a whole can know: that every plugin named is there and can be loaded by this
-    /// version, that the storage is one, that certificates are where they should be, and that no confinement is asked for that cannot be given.
+    /// Says that the storage that was chosen cannot be used, where it was chosen.
+    pub fn storage_error(&self, error: &perennial_sdk::Error) -> ConfigError {
+        let wanted = &self.storage.plugin;
+        let error = ConfigError::new(self.origin.hide(format!("the storage `{wanted}` cannot be used: {error}")))
+            .with_help(error.hint.clone().unwrap_or_default());
+        self.origin.place(error, &["storage", "use"])
+    }
+
+    /// Checks what only the program as a whole can know: that every plugin named can be one, that the storage is one, that certificates are where they should be, and that no confinement is asked for that cannot be given.
     ///
     /// # Errors
     /// The first thing that is wrong, at its place in the file.
@@ -179,6 +192,9 @@ impl Config {
     fn check_storage(&self, built_in: &[&Registration]) -> Result<(), ConfigError> {
         let wanted = &self.storage.plugin;
         let storages = built_in.iter().filter(|plugin| plugin.provides.contains(&"storage")).map(|plugin| plugin.id);
+        // whether one of others is a storage is known once it is open
+        let others = self.plugins.iter().filter(|(_, settings)| settings.path.is_some() || settings.command.is_some());
+        let storages = storages.chain(others.map(|(name, _)| name.as_str()));
         let storages: Vec<_> = storages.chain(self.instances().map(|(name, _)| name)).collect();
         let behind = self.plugin_behind(wanted.as_str());
         if behind != wanted.as_str() && !storages.contains(&behind) {

@@ -1,6 +1,12 @@
-use std::{borrow::Borrow, collections::BTreeMap, fmt, marker::PhantomData, path::PathBuf};
+use std::{
+    borrow::Borrow,
+    collections::BTreeMap,
+    fmt,
+    marker::PhantomData,
+    path::{Path, PathBuf},
+};
 
-use perennial_sdk::Registration;
+use perennial_sdk::{Error, Registration};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{self, IntoDeserializer},
@@ -8,10 +14,11 @@ use serde::{
 use serde_json::Value;
 
 use super::{
-    ConfigError,
+    Config, ConfigError, Whole,
     source::{Origin, Step},
     wording,
 };
+use crate::plugins::{self, Configured, Pin, Source};
 
 /// A plugin's id: lowercase letters, digits and `-`, at most 64.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
@@ -38,6 +45,12 @@ pub struct PluginSettings {
     /// What stands in for the hash.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trust: Option<Trust>,
+    /// Environment variables of a plugin that runs out of process. They may hold secrets, too.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// MiB of the longest line that a plugin out of process may send.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line_mb: Option<Whole<1, 1024>>,
     /// The plugin's own table. It may hold secrets: `Debug` keeps silent about it.
     #[serde(skip_serializing_if = "toml::Table::is_empty")]
     #[schemars(with = "BTreeMap<String, Value>")]
@@ -80,7 +93,10 @@ impl PluginName {
     }
 }
 
-/// Why this version cannot load a plugin of the file.
+/// The line limit of a plugin whose table has none, in MiB.
+const LINE_MB: u64 = 64;
+
+/// What is wrong with a plugin's table, as far as the file alone tells.
 pub(super) fn check(
     origin: &Origin,
     name: &PluginName,
@@ -88,24 +104,48 @@ pub(super) fn check(
     built_in: &[&Registration],
 ) -> Result<(), ConfigError> {
     let at = |key: &str, error: ConfigError| Err(origin.place(error, &["plugins", name.as_str(), key]));
-    let not_yet = |kind: &str| {
-        let help = format!("take `[plugins.{name}]` out to start without it");
-        ConfigError::new(format!("plugin `{name}`: {kind} plugins are not supported yet by this version"))
-            .with_help(help)
+    let alone = |key: &str, other: &str| {
+        at(key, ConfigError::new(format!("plugin `{name}` sets `{key}` but has no `{other}`")))
     };
     if settings.path.is_some() && settings.command.is_some() {
         return at("command", ConfigError::new(format!("plugin `{name}` has both a `path` and a `command`")));
     }
-    if settings.path.is_some() {
-        return at("path", not_yet("native"));
-    }
-    if settings.command.is_some() {
-        return at("command", not_yet("out-of-process"));
-    }
-    for (key, set) in [("sha256", settings.sha256.is_some()), ("trust", settings.trust.is_some())] {
-        if set {
-            return at(key, ConfigError::new(format!("plugin `{name}` has a `{key}` but no `path`")));
+    if settings.path.is_none() {
+        if settings.sha256.is_some() {
+            return alone("sha256", "path");
         }
+        if settings.trust.is_some() {
+            return alone("trust", "path");
+        }
+    }
+    if settings.command.is_none() {
+        if !settings.env.is_empty() {
+            return alone("env", "command");
+        }
+        if settings.line_mb.is_some() {
+            return alone("line_mb", "command");
+        }
+    }
+    if settings.path.is_some() {
+        return match (&settings.sha256, settings.trust) {
+            (None, None) => at(
+                "path",
+                ConfigError::new(format!("plugin `{name}` has no `sha256`")).with_help(
+                    "native plugins are code that is trusted: pin the file, or write `trust = \"unpinned\"` while you \
+                     develop it",
+                ),
+            ),
+            (Some(_), Some(Trust::Unpinned)) => {
+                at("trust", ConfigError::new(format!("plugin `{name}` has both a `sha256` and `trust = \"unpinned\"`")))
+            }
+            _ => Ok(()),
+        };
+    }
+    if let Some(command) = &settings.command {
+        return match command.first().is_some_and(|program| !program.is_empty()) {
+            true => Ok(()),
+            false => at("command", ConfigError::new(format!("the `command` of plugin `{name}` names no program"))),
+        };
     }
     let ids: Vec<_> = built_in.iter().map(|plugin| plugin.id).collect();
     if ids.contains(&name.as_str()) {
@@ -117,6 +157,43 @@ pub(super) fn check(
         "`plugin`, `path` or `command` says where it comes from; built in are",
     ));
     Err(origin.place(error, &["plugins", name.as_str()]))
+}
+
+/// See [`super::Config::third_party`].
+pub(super) fn source(config: &Config, settings: &PluginSettings) -> Option<Configured> {
+    if let Some(path) = &settings.path {
+        let platform = platform();
+        let named = path.keys().join(", ");
+        let missing = |what: &str| {
+            Err((
+                plugins::Origin::File(path.any().map(|path| config.resolve(path)).unwrap_or_default()),
+                Error::unsupported(format!("it has no {what} for {platform}"))
+                    .hint(format!("there is one for: {named}")),
+            ))
+        };
+        let Some(path) = path.here() else { return Some(missing("`path`")) };
+        let pin = match settings.sha256.as_ref().map(PerPlatform::here) {
+            Some(Some(sha256)) => Pin::Sha256(sha256.0.clone()),
+            Some(None) => return Some(missing("`sha256`")),
+            None if settings.trust == Some(Trust::Unpinned) => Pin::Unpinned,
+            // the check of the file says so better
+            None => return Some(missing("`sha256`")),
+        };
+        return Some(Ok(Source::Native { path: config.resolve(path), pin }));
+    }
+    let command = settings.command.clone()?;
+    let line_mb = settings.line_mb.map_or(LINE_MB, Whole::get);
+    Some(Ok(Source::Process {
+        command,
+        env: settings.env.clone(),
+        cwd: config.file().and_then(Path::parent).map_or_else(std::env::temp_dir, Path::to_path_buf),
+        line_bytes: usize::try_from(line_mb).unwrap_or(usize::MAX).saturating_mul(1024 * 1024),
+    }))
+}
+
+/// What keys by platform call this machine.
+fn platform() -> String {
+    format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH)
 }
 
 /// See [`super::Config::config_error`].
@@ -159,6 +236,31 @@ pub(super) fn to_json(table: &toml::Table) -> Value {
         }
     }
     Value::Object(table.iter().map(|(key, value)| (key.clone(), convert(value))).collect())
+}
+
+impl<T> PerPlatform<T> {
+    /// The one for this machine.
+    pub fn here(&self) -> Option<&T> {
+        match self {
+            Self::Any(value) => Some(value),
+            Self::Each(each) => each.get(&platform()),
+        }
+    }
+
+    /// The first one there is.
+    fn any(&self) -> Option<&T> {
+        match self {
+            Self::Any(value) => Some(value),
+            Self::Each(each) => each.values().next(),
+        }
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        match self {
+            Self::Any(_) => Vec::new(),
+            Self::Each(each) => each.keys().map(String::as_str).collect(),
+        }
+    }
 }
 
 fn dotted(steps: &[Step<'_>]) -> String {

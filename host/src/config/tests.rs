@@ -70,7 +70,8 @@ fn the_examples_comments_are_valid_too() {
         .map(|line| line.strip_prefix('#').filter(|rest| !rest.is_empty() && !rest.starts_with(' ')).unwrap_or(line))
         .collect();
     let config = checked(&uncommented.join("\n"), VARIABLES).unwrap();
-    assert_eq!(config.plugins.len(), 3);
+    assert_eq!(config.plugins.len(), 5);
+    assert_eq!(config.third_party().len(), 2);
     assert_eq!(config.instances().collect::<Vec<_>>(), [("archive", "json")]);
     assert_eq!(config.plugin_config("s3")["access_key_id"], "key");
     assert_eq!(config.registries.proxy.unwrap().as_str(), "http://user:pass@proxy.example.com:3128");
@@ -109,7 +110,11 @@ fn mistakes_are_shown_at_their_place() {
         "[plugins.deno]\npath = { linux-x86_64 = \"libdeno.so\" }\nsha256 = { linux-x86_64 = \"zz\" }\n",
         "[plugins.deno]\npath = [\"libdeno.so\"]\n",
         "[plugins.deno]\npath = \"libdeno.so\"\n",
-        "[plugins.deno]\ncommand = [\"deno\", \"run\"]\n",
+        "[plugins.deno]\npath = \"libdeno.so\"\ncommand = [\"deno\", \"run\"]\n",
+        "[plugins.deno]\ncommand = []\n",
+        "[plugins.deno]\ntrust = \"unpinned\"\ncommand = [\"deno\"]\n",
+        "[plugins.deno]\npath = \"libdeno.so\"\ntrust = \"unpinned\"\nenv = { A = \"b\" }\n",
+        "[plugins.deno]\ncommand = [\"deno\"]\nline_mb = 0\n",
         "[plugins.archive]\nconfig = {}\n",
         "[plugins.pyton]\nconfig = { x = 1 }\n",
         "[plugins.archive]\nplugin = \"jsn\"\n",

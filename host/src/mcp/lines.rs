@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// Splits a stream at newlines. Dropping a pending [`Lines::next`] loses nothing.
-pub(super) struct Lines<R> {
+pub(crate) struct Lines<R> {
     reader: R,
     buffer: BytesMut,
     scanned: usize,
@@ -17,7 +17,7 @@ pub(super) struct Lines<R> {
 }
 
 /// A line without its newline.
-pub(super) enum Line {
+pub(crate) enum Line {
     /// The whole of it.
     Whole(Bytes),
     /// It is longer than the limit; its first bytes. The rest of it is skipped.
@@ -34,12 +34,12 @@ const MOST_KEPT: usize = 512 * 1024;
 const SHORT_KEPT: usize = 4 * READ_SIZE;
 
 impl<R: AsyncRead + Unpin> Lines<R> {
-    pub(super) fn new(reader: R, limit: usize) -> Self {
+    pub(crate) fn new(reader: R, limit: usize) -> Self {
         Self { reader, buffer: BytesMut::new(), scanned: 0, last: 0, limit, skipping: false, ended: false }
     }
 
     /// The next line; none after the end.
-    pub(super) async fn next(&mut self) -> io::Result<Option<Line>> {
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Line>> {
         loop {
             if let Some(at) = memchr::memchr(b'\n', &self.buffer[self.scanned..]) {
                 let mut line = self.buffer.split_to(self.scanned + at + 1).freeze();

@@ -17,6 +17,8 @@ mod stdio;
 mod upstream;
 
 pub use calls::ProgressSink;
+pub(crate) use lines::{Line, Lines};
+pub(crate) use outbox::Outbox;
 pub use passed::Passed;
 pub use reply::{Reply, Said};
 pub use session::{CallEnd, Session, SessionLimits, ToolCall};

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Queues whole lines for one writer, in order. Cheap to clone; the writer ends when the last clone is gone.
 #[derive(Clone)]
-pub(super) struct Outbox {
+pub(crate) struct Outbox {
     queue: mpsc::Sender<Item>,
     broken: CancellationToken,
     closing: CancellationToken,
@@ -29,7 +29,7 @@ const BATCH_BYTES: usize = 64 * 1024;
 
 impl Outbox {
     /// Starts the writer. It gives up, and [`Outbox::broken`] fires, when the peer takes nothing for `patience`.
-    pub(super) fn start(writer: impl AsyncWrite + Unpin + Send + 'static, patience: Duration) -> Self {
+    pub(crate) fn start(writer: impl AsyncWrite + Unpin + Send + 'static, patience: Duration) -> Self {
         let (queue, lines) = mpsc::channel(QUEUE_LENGTH);
         let (broken, closing) = (CancellationToken::new(), CancellationToken::new());
         let writing = write_all(writer, lines, patience);
@@ -42,27 +42,27 @@ impl Outbox {
     }
 
     /// Queues a line, which must end in a newline; waits while the queue is full.
-    pub(super) async fn send(&self, line: Bytes) -> io::Result<()> {
+    pub(crate) async fn send(&self, line: Bytes) -> io::Result<()> {
         self.queue.send(Item::Line(line)).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 
     /// Queues a line if there is room: for what may be lost, such as progress.
-    pub(super) fn try_send(&self, line: Bytes) -> bool {
+    pub(crate) fn try_send(&self, line: Bytes) -> bool {
         self.queue.try_send(Item::Line(line)).is_ok()
     }
 
     /// Fires when nothing more can be written.
-    pub(super) fn broken(&self) -> &CancellationToken {
+    pub(crate) fn broken(&self) -> &CancellationToken {
         &self.broken
     }
 
     /// Closes the peer's input, whatever is still queued.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.closing.cancel();
     }
 
     /// Waits until everything queued so far is written, or writing has failed.
-    pub(super) async fn flushed(&self) {
+    pub(crate) async fn flushed(&self) {
         let (sender, flushed) = oneshot::channel();
         if self.queue.send(Item::Flushed(sender)).await.is_ok() {
             let _ = flushed.await;

@@ -13,12 +13,14 @@ use rmcp::{
     service::{RequestContext, ServiceExt},
 };
 use serde_json::{Map, Value, json};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Reply, Wire,
     calls::ProgressSink,
     outbox::Outbox,
+    session::tool_result,
     upstream::{InFlight, Upstream},
 };
 use crate::{
@@ -51,9 +53,15 @@ pub async fn serve(
     let (reader, writer) = wire.open().map_err(|error| Error::from(error).context("the wire cannot be opened"))?;
     let upstream = Upstream::new(reader, writer, host.settings.get().line_bytes, ended.clone());
     let outbox = upstream.outbox();
+    let added = registry.changes();
     let server = Server { host, registry, outbox: outbox.clone(), in_flight: upstream.in_flight() };
     match server.serve_with_ct(upstream, stop).await {
-        Ok(running) => drop(running.waiting().await),
+        Ok(running) => {
+            let initialised = running.peer().peer_info().is_some_and(|client| client.protocol_version.has_initialize());
+            let telling = tokio::spawn(tell_of_tools(added, initialised.then(|| outbox.clone())));
+            drop(running.waiting().await);
+            telling.abort();
+        }
         Err(error) => tracing::debug!(%error, "the client left before it began"),
     }
     outbox.flushed().await;
@@ -61,12 +69,21 @@ pub async fn serve(
     Ok(())
 }
 
+/// Says that there are more tools. A client that did not `initialize` asks for the list when it wants it.
+async fn tell_of_tools(mut added: watch::Receiver<()>, outbox: Option<Outbox>) {
+    let Some(outbox) = outbox else { return };
+    while added.changed().await.is_ok() {
+        let line = json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" });
+        let _ = outbox.send(Bytes::from(format!("{line}\n"))).await;
+    }
+}
+
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         let us = Implementation::new("perennial", env!("CARGO_PKG_VERSION")).with_title("Perennial");
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
-            .with_server_info(us)
-            .with_instructions(INSTRUCTIONS)
+        let tools = ServerCapabilities::builder().enable_tools();
+        let capabilities = if self.registry.is_complete() { tools } else { tools.enable_tool_list_changed() };
+        ServerConfig::new(capabilities.build()).with_server_info(us).with_instructions(INSTRUCTIONS)
     }
 
     async fn list_tools(
@@ -85,7 +102,7 @@ impl ServerHandler for Server {
     ) -> Result<CallToolResponse, ErrorData> {
         let registry = &self.registry;
         let Some(tool) = registry.get(&params.name) else {
-            let known = registry.names().collect::<Vec<_>>().join(", ");
+            let known = registry.names().join(", ");
             return Err(ErrorData::invalid_params(format!("unknown tool `{}`; there are: {known}", params.name), None));
         };
         let call = Call {
@@ -104,10 +121,13 @@ impl Server {
     fn result(&self, reply: Reply, context: &RequestContext<RoleServer>) -> CallToolResult {
         match reply {
             Reply::Said(said) => said.into(),
-            Reply::Value(value) => serde_json::from_value(value).unwrap_or_else(|error| {
-                let why = format!("the plugin's answer is not a tool result: {error}");
-                super::Said::failure("call the tool", &Error::internal(why)).into()
-            }),
+            Reply::Value(value) => match tool_result(value.to_string().into()) {
+                Ok(passed) => self.result(Reply::Passed(passed), context),
+                Err(_) => {
+                    let why = format!("the plugin's answer is not a tool result: {value:.300}");
+                    super::Said::failure("call the tool", &Error::internal(why)).into()
+                }
+            },
             Reply::Passed(passed) => {
                 let modern = context.protocol_version().is_some_and(|version| !version.has_initialize());
                 let passed = if modern { passed.with_result_type() } else { passed };

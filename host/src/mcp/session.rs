@@ -271,7 +271,7 @@ fn shown(text: &str) -> String {
 }
 
 /// The result as it came, unless it is no tool result at all.
-fn tool_result(raw: Bytes) -> Result<Passed, CallEnd> {
+pub(super) fn tool_result(raw: Bytes) -> Result<Passed, CallEnd> {
     let malformed = |why: &str| {
         let shown: String = String::from_utf8_lossy(&raw).chars().take(2000).collect();
         CallEnd::Unusable(format!("{why}: {shown}"))

@@ -21,7 +21,7 @@ impl Plugins {
                 Ok((registration.version, (registration.open)(config, home.clone()).await?))
             };
             let (version, opened) = opening.await.map_err(|error| (name.to_owned(), error))?;
-            self.all.push(Plugin { name: name.into(), version: version.into(), opened, description: None });
+            self.built_in.push(Plugin::instance(name, of, version, opened));
         }
         Ok(())
     }

@@ -80,9 +80,9 @@ pub(crate) trait BuiltIn: Send + Sync + 'static {
 }
 
 /// Every tool that this host has without plugins.
-fn built_in() -> Vec<Box<dyn Tool>> {
-    fn entry<B: BuiltIn>() -> Box<dyn Tool> {
-        Box::new(Entry::<B>(PhantomData))
+fn built_in() -> Vec<Arc<dyn Tool>> {
+    fn entry<B: BuiltIn>() -> Arc<dyn Tool> {
+        Arc::new(Entry::<B>(PhantomData))
     }
     vec![
         entry::<create::CreateServer>(),
