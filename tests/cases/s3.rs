@@ -14,8 +14,13 @@ use crate::support::{
 
 /// A machine of its own whose library is in the bucket at `endpoint`.
 fn machine(endpoint: &str, deadline_s: f64) -> TestHome {
+    machine_with("s3", endpoint, deadline_s)
+}
+
+/// A machine of its own that knows the bucket, with its library in the storage of this name.
+fn machine_with(storage: &str, endpoint: &str, deadline_s: f64) -> TestHome {
     TestHome::new().env("STORE_SECRET", "secret-of-everything").config(&format!(
-        "[storage]\nuse = \"s3\"\n[plugins.s3.config]\nbucket = \"servers\"\nprefix = \"team\"\n\
+        "[storage]\nuse = \"{storage}\"\n[plugins.s3.config]\nbucket = \"servers\"\nprefix = \"team\"\n\
          endpoint = \"{endpoint}\"\naccess_key_id = \"everything\"\nsecret_access_key = \"${{env:STORE_SECRET}}\"\n\
          timeout_s = {deadline_s}\ndeadline_s = {deadline_s}\n"
     ))
@@ -69,6 +74,33 @@ fn two_hosts_that_save_the_same_server_at_once_lose_nothing_and_are_told() {
     assert!(told.contains("version 2") && told.contains("load-saved-server"), "{told}");
     let (loser, server) = if answer_a["isError"] == true { (&mut a, in_a) } else { (&mut b, in_b) };
     assert_eq!(save(loser, &server, "shared")["version"], 3, "the loser goes on top when it says so again");
+}
+
+#[test]
+fn a_library_moves_into_the_bucket_and_back_with_all_its_versions() {
+    let store = Store::seaweedfs();
+    let (old, new) = (machine_with("json", &store.endpoint(), 20.0), machine(&store.endpoint(), 20.0));
+    let mut host = old.start();
+    let (kept, gone) = (host.create_python(echo_server()), host.create_python(echo_server()));
+    save(&mut host, &kept, "first");
+    save(&mut host, &kept, "moved");
+    save(&mut host, &gone, "gone");
+    host.call("delete-saved-server", json!({"savedServerId": gone})).ok();
+    host.close();
+    let copy = |from: &str, to: &str| -> Value {
+        let copied = old.run(&["copy", "--from", from, "--to", to, "--json"]);
+        assert!(copied.status.success(), "{copied:?}");
+        serde_json::from_slice::<Value>(&copied.stdout).unwrap()["tally"].clone()
+    };
+    let tally = copy("json", "s3");
+    assert_eq!((&tally["copied"], &tally["versions"]), (&json!(2), &json!(4)), "{tally}");
+    assert_eq!(copy("json", "s3")["unchanged"], 2);
+    let called = new.run(&["call", "moved", "echo", r#"{"message": "there"}"#]);
+    assert_eq!(String::from_utf8(called.stdout).unwrap(), "there\n");
+    assert!(new.run(&["history", &gone, "--restore", "1"]).status.success());
+    assert_eq!(copy("s3", "json:path=back.json")["versions"], 5);
+    let back: Value = serde_json::from_slice(&std::fs::read(old.path().join("run/back.json")).unwrap()).unwrap();
+    assert_eq!((&back[&kept]["name"], &back[&gone]["name"]), (&json!("moved"), &json!("gone")));
 }
 
 #[test]
