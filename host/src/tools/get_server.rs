@@ -26,9 +26,10 @@ impl BuiltIn for GetServer {
     const NAME: &'static str = "get-server";
     const TITLE: &'static str = "Look at a server";
     const DESCRIPTION: &'static str = "Shows a server's state and how far its build is, its source, dependencies, \
-        permissions and limits, the versions that were saved and what changed in each, how its process ended last, what it wrote to standard error, and what it printed on \
-        standard output that is no MCP.";
-    const EFFECT: Effect = Effect::Reads;
+        permissions and limits, the versions that were saved and what changed in each, how its process ended last, what \
+        it wrote to standard error, and what it printed on standard output that is no MCP. A saved server is started \
+        for it.";
+    const EFFECT: Effect = Effect::Adds;
     const DOING: &'static str = "show the server";
     type Arguments = Arguments;
 
