@@ -100,6 +100,7 @@ impl Tour {
                 args,
                 env,
                 cwd: self.folder.path().to_owned(),
+                confinement: None,
             })
             .await?;
         let settings = Settings::from(&self.config);

@@ -79,7 +79,7 @@ impl Steps<'_> {
         }
         environment.extend(env);
         let label = stages.doing().to_owned();
-        let spec = ProcessSpec { label, program, args, env: environment, cwd: work.to_path_buf() };
+        let spec = ProcessSpec { label, program, args, env: environment, cwd: work.to_path_buf(), confinement: None };
         let limit = Duration::from_secs(step.time_limit_s);
         let mut said = String::new();
         let show = |line: &str| {

@@ -79,6 +79,7 @@ impl Command {
             args: self.args.clone(),
             env: self.env.clone(),
             cwd: self.cwd.clone(),
+            confinement: None,
         };
         supervisor.spawn(spec).await
     }

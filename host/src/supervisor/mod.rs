@@ -6,6 +6,7 @@
 //! one too, for the day that somebody kills a sidecar. What even that leaves behind is found by the next start, by the
 //! [mark](ProcessSpec::MARK) in its environment.
 
+mod confinement;
 mod exit;
 mod leftovers;
 mod lifeline;
@@ -33,6 +34,7 @@ use futures_util::future::join_all;
 use perennial_sdk::{Error, ErrorCode, Result};
 use tokio::{net::unix::pipe, time::timeout};
 
+pub use confinement::{Caps, Confinement, Egress, Enforced, Gate, Gatekeeper, Measure, Strictness};
 pub use exit::{Exit, ExitCause};
 pub use process::{Child, Process, ProcessSpec, StopGrace};
 pub use restart::{Restart, Verdict};

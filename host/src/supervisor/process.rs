@@ -7,10 +7,10 @@ use std::{
 
 use tokio::{net::unix::pipe, sync::watch, time::timeout};
 
-use super::{Exit, ExitCause, Ring};
+use super::{Confinement, Enforced, Exit, ExitCause, Ring};
 
 /// What to run.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProcessSpec {
     /// What people and errors call it: `server-…`, `pip install`. Also shown by `ps`.
     pub label: String,
@@ -22,6 +22,8 @@ pub struct ProcessSpec {
     pub env: BTreeMap<String, String>,
     /// The working folder; it must exist.
     pub cwd: PathBuf,
+    /// What it may reach and use; without one it has the rights of the user.
+    pub confinement: Option<Confinement>,
 }
 
 impl ProcessSpec {
@@ -53,6 +55,7 @@ pub(super) struct Shared {
     pub(super) wish: watch::Sender<Wish>,
     pub(super) exit: watch::Receiver<Option<Exit>>,
     pub(super) stderr: Ring,
+    pub(super) enforced: Enforced,
 }
 
 /// What the host wants of a tree; it only ever grows.
@@ -98,6 +101,11 @@ impl Process {
     /// The main process.
     pub fn pid(&self) -> i32 {
         self.shared.pid
+    }
+
+    /// What holds for it.
+    pub fn enforced(&self) -> &Enforced {
+        &self.shared.enforced
     }
 
     /// When it was started.

@@ -342,6 +342,7 @@ impl TestHost {
             args: vec!["-c".into(), script.into()],
             env: [("PATH".into(), "/usr/bin:/bin".into())].into(),
             cwd: self.folder.path().into(),
+            confinement: None,
         }
     }
 

@@ -45,6 +45,7 @@ pub(super) async fn ask(
             args: args.to_vec(),
             env: environment.clone(),
             cwd: folder.to_path_buf(),
+            confinement: None,
         };
         supervisor.run(&Cx::detached(), spec, LIMIT, |_| ()).await
     };
