@@ -8,6 +8,7 @@
 
 mod cases {
     mod arguments;
+    mod audit;
     mod cache;
     mod changes;
     mod children;

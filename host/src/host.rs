@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{catalog::Catalog, config::Config, current::Current, library::Library, plugins::Plugins};
+use crate::{audit::Audit, catalog::Catalog, config::Config, current::Current, library::Library, plugins::Plugins};
 
 /// The parts of this program that a tool may touch.
 pub struct Host {
@@ -14,6 +14,8 @@ pub struct Host {
     pub library: Library,
     /// The running servers.
     pub catalog: Arc<Catalog>,
+    /// Who did what.
+    pub audit: Audit,
 }
 
 /// What the operator set, in the units that the host uses.

@@ -1,6 +1,7 @@
 //! Perennial: MCP servers that come back. `ARCHITECTURE.md` is the map of this crate.
 
 pub mod app;
+pub mod audit;
 mod blocking;
 pub mod bounds;
 pub mod catalog;

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{App, Reload, Reloading};
 use crate::{
+    audit::{Entry, Event},
     config::{Config, Directories},
     exit::Failure,
     mcp::Wire,
@@ -81,7 +82,9 @@ pub fn remove(config: Config, directories: Directories, reference: &str) -> Resu
         let cx = Cx::detached();
         let id = app.host.library.find(&cx, reference).await?;
         let removed = app.host.library.get(&cx, &id, None).await?.summary();
-        Ok((removed, app.host.library.delete(&cx, &id).await?))
+        let version = app.host.library.delete(&cx, &id).await?;
+        app.host.audit.record(Entry::of_command(Event::DeleteSaved, &id, &removed.name, version));
+        Ok((removed, version))
     })
 }
 

@@ -3,6 +3,7 @@ use serde::Serialize;
 
 use super::command::{this_program, with_app};
 use crate::{
+    audit::{Entry, Event},
     config::{Config, Directories},
     exit::Failure,
     library::{Changes, History, unified},
@@ -79,6 +80,7 @@ pub fn restore(config: Config, directories: Directories, reference: &str, from: 
         let (cx, library) = (Cx::detached(), &app.host.library);
         let server_id = library.find_deleted_too(&cx, reference).await?;
         let (version, name) = library.restore(&cx, &server_id, from, Some(&this_program())).await?;
+        app.host.audit.record(Entry::of_command(Event::Save, &server_id, &name, version));
         Ok(Restored { server_id, name, from, version })
     })
 }

@@ -1,5 +1,6 @@
 //! Puts the host together: configuration → plugins → library → catalog → serve → drain.
 
+mod audit;
 mod command;
 mod doctor;
 mod history;
@@ -11,6 +12,7 @@ mod warm;
 
 use std::{sync::Arc, time::Duration};
 
+pub use audit::{Wanted, audited};
 pub use command::{call, check, check_library, collect, deleted, remove, saved, saved_server, serve};
 pub use doctor::{Checkup, FolderCheck, LanguageCheck, ProgramCheck, StorageCheck, doctor};
 pub use history::{Comparison, Restored, compare, history, restore};
@@ -25,6 +27,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    audit::Audit,
     catalog::Catalog,
     config::{Address, Config, ConfigError, CrateIndex, Directories},
     current::Current,
@@ -110,6 +113,7 @@ impl App {
                 plugins,
                 library: Library::new(storage, Identity::new(directories.state.clone())),
                 catalog: Arc::new(Catalog::new(launch.clone())),
+                audit: Audit::new(&directories.state),
             }),
             launch,
             supervisor,
@@ -169,6 +173,8 @@ impl App {
             self.supervisor.shutdown().await;
         };
         tokio::join!(servers, self.host.plugins.shutdown());
+        let host = self.host.clone();
+        let _ = tokio::task::spawn_blocking(move || host.audit.flush()).await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod audit;
 mod cache;
 mod call;
 mod completions;
@@ -73,6 +74,7 @@ enum Command {
     Copy(copy::Copy),
     Fsck(fsck::Fsck),
     Gc(gc::Gc),
+    Audit(audit::Audit),
     Warm(warm::Warm),
     Doctor(doctor::Doctor),
     #[command(subcommand)]
@@ -124,6 +126,7 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Some(Command::Copy(copy)) => copy.run(&common),
         Some(Command::Fsck(fsck)) => fsck.run(&common),
         Some(Command::Gc(gc)) => gc.run(&common),
+        Some(Command::Audit(audit)) => audit.run(&common),
         Some(Command::Warm(warm)) => warm.run(&common),
         Some(Command::Doctor(doctor)) => doctor.run(&common),
         Some(Command::Cache(command)) => command.run(&common),

@@ -37,7 +37,7 @@ fn the_command_line_is_well_formed() {
 
 #[test]
 fn config_is_taken_before_and_after_every_subcommand() {
-    let commands: [&[&str]; 18] = [
+    let commands: [&[&str]; 19] = [
         &["serve"],
         &["tour"],
         &["list"],
@@ -50,6 +50,7 @@ fn config_is_taken_before_and_after_every_subcommand() {
         &["rm", "x"],
         &["fsck", "--repair"],
         &["gc", "--dry-run"],
+        &["audit", "--event", "denial"],
         &["warm"],
         &["doctor", "python"],
         &["cache", "ls"],
@@ -83,6 +84,7 @@ fn the_help_is_worth_reading() {
         "import",
         "fsck",
         "gc",
+        "audit",
         "config",
         "warm",
         "doctor",

@@ -12,6 +12,7 @@ use super::{
     patience::{self, OutOfPatience},
 };
 use crate::{
+    audit::Event,
     bounds,
     catalog::{Catalog, Server},
     launch::Instance,
@@ -46,6 +47,7 @@ impl BuiltIn for CreateServer {
         packages in `dependencies`; they are installed first. An error carries the traceback or the installer's log.";
     const EFFECT: Effect = Effect::Adds;
     const DOING: &'static str = "create the server";
+    const AUDITED: Option<Event> = Some(Event::Create);
     type Arguments = Arguments;
 
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {

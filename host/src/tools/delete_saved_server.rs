@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{BuiltIn, Call, Effect};
 use crate::{
+    audit::Event,
     library::way_back,
     mcp::{Reply, Said},
 };
@@ -25,6 +26,7 @@ impl BuiltIn for DeleteSavedServer {
         versions are kept for some time, so that a slip can be undone.";
     const EFFECT: Effect = Effect::Destroys;
     const DOING: &'static str = "delete the saved server";
+    const AUDITED: Option<Event> = Some(Event::DeleteSaved);
     type Arguments = Arguments;
 
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {

@@ -4,7 +4,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{BuiltIn, Call, Effect};
-use crate::mcp::{Reply, Said};
+use crate::{
+    audit::Event,
+    mcp::{Reply, Said},
+};
 
 pub(super) struct DeleteServer;
 
@@ -22,6 +25,7 @@ impl BuiltIn for DeleteServer {
         the library.";
     const EFFECT: Effect = Effect::Destroys;
     const DOING: &'static str = "delete the server";
+    const AUDITED: Option<Event> = Some(Event::Delete);
     type Arguments = Arguments;
 
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {

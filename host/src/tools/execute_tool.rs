@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{BuiltIn, Call, Effect, patience, target};
 use crate::{
+    audit::Event,
     catalog::Server,
     launch::Instance,
     mcp::{CallEnd, Reply, ToolCall},
@@ -33,6 +34,7 @@ impl BuiltIn for ExecuteTool {
         Example: {\"serverId\": \"server-abc123\", \"toolName\": \"echo\", \"args\": {\"message\": \"Hello\"}}";
     const EFFECT: Effect = Effect::Destroys;
     const DOING: &'static str = "call the tool";
+    const AUDITED: Option<Event> = Some(Event::Execute);
     type Arguments = Arguments;
 
     /// Models put the tool's arguments into a string, beside `args`, or under MCP's own name for them.

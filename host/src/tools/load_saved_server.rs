@@ -3,7 +3,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{BuiltIn, Call, Effect, create::answer_when_up, target};
-use crate::mcp::Reply;
+use crate::{audit::Event, mcp::Reply};
 
 pub(super) struct LoadSavedServer;
 
@@ -24,6 +24,7 @@ impl BuiltIn for LoadSavedServer {
         exactly as they were when it was saved.";
     const EFFECT: Effect = Effect::Adds;
     const DOING: &'static str = "load the saved server";
+    const AUDITED: Option<Event> = Some(Event::Load);
     type Arguments = Arguments;
 
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {

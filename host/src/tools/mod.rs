@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 pub use registry::Registry;
 
 use crate::{
+    audit::{Asked, Event},
     host::Host,
     mcp::{ProgressSink, Reply, Said},
 };
@@ -69,6 +70,8 @@ pub(crate) trait BuiltIn: Send + Sync + 'static {
     const EFFECT: Effect;
     /// Fits after "failed to ".
     const DOING: &'static str;
+    /// What the audit log calls it; what is not there leaves nothing to tell of.
+    const AUDITED: Option<Event> = None;
     type Arguments: DeserializeOwned + JsonSchema + Send;
 
     fn run(call: Call, arguments: Self::Arguments) -> impl Future<Output = Result<Reply>> + Send;
@@ -153,18 +156,14 @@ impl<B: BuiltIn> Tool for Entry<B> {
 
     fn call<'a>(&'a self, call: Call, arguments: Map<String, Value>) -> BoxFuture<'a, Reply> {
         Box::pin(async move {
-            let cancelled = call.cancelled.clone();
-            let arguments = match serde_json::from_value(Value::Object(B::mend(arguments))) {
-                Ok(arguments) => arguments,
-                Err(error) => return Said::failure(B::DOING, &misfit::<B>(&error)).into(),
-            };
-            let run = B::run(call, arguments);
-            match cancelled.run_until_cancelled(run).await {
-                Some(Ok(reply)) => reply,
-                Some(Err(error)) => Said::failure(B::DOING, &error).into(),
-                // rmcp drops whatever is answered to a cancelled request
-                None => Said::failure(B::DOING, &Error::new(perennial_sdk::ErrorCode::Cancelled, "cancelled")).into(),
+            let (host, cancelled) = (call.host.clone(), call.cancelled.clone());
+            let arguments = B::mend(arguments);
+            let asked = B::AUDITED.map(|event| Asked::new(event, &arguments, call.client.as_ref()));
+            let reply = run::<B>(call, arguments).await;
+            if let Some(asked) = asked {
+                host.audit.record(asked.answered(&reply, cancelled.is_cancelled()));
             }
+            reply
         })
     }
 }
@@ -176,11 +175,29 @@ impl Tool for Contributed {
 
     fn call<'a>(&'a self, call: Call, arguments: Map<String, Value>) -> BoxFuture<'a, Reply> {
         Box::pin(async move {
-            match self.provider.call(&call.cx(), &self.definition.name, arguments).await {
+            let name = &self.definition.name;
+            let asked = Asked::of_plugin(name, &arguments, call.client.as_ref());
+            let reply = match self.provider.call(&call.cx(), name, arguments).await {
                 Ok(value) => Reply::Value(value),
-                Err(error) => Said::failure(&format!("call `{}`", self.definition.name), &error).into(),
-            }
+                Err(error) => Said::failure(&format!("call `{name}`"), &error).into(),
+            };
+            call.host.audit.record(asked.answered(&reply, call.cancelled.is_cancelled()));
+            reply
         })
+    }
+}
+
+async fn run<B: BuiltIn>(call: Call, arguments: Map<String, Value>) -> Reply {
+    let cancelled = call.cancelled.clone();
+    let arguments = match serde_json::from_value(Value::Object(arguments)) {
+        Ok(arguments) => arguments,
+        Err(error) => return Said::failure(B::DOING, &misfit::<B>(&error)).into(),
+    };
+    match cancelled.run_until_cancelled(B::run(call, arguments)).await {
+        Some(Ok(reply)) => reply,
+        Some(Err(error)) => Said::failure(B::DOING, &error).into(),
+        // rmcp drops whatever is answered to a cancelled request
+        None => Said::failure(B::DOING, &Error::new(perennial_sdk::ErrorCode::Cancelled, "cancelled")).into(),
     }
 }
 

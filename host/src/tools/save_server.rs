@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{BuiltIn, Call, Effect, target};
 use crate::{
+    audit::Event,
     bounds,
     catalog::Server,
     library::{Manuscript, Saved, Shelf},
@@ -29,6 +30,7 @@ impl BuiltIn for SaveServer {
         session. Saving it again adds a version; the earlier ones stay.";
     const EFFECT: Effect = Effect::Adds;
     const DOING: &'static str = "save the server";
+    const AUDITED: Option<Event> = Some(Event::Save);
     type Arguments = Arguments;
 
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {

@@ -8,6 +8,7 @@ use tokio::{sync::watch, time::timeout};
 
 use super::{BuiltIn, Call, Effect, input::Parts, patience, target};
 use crate::{
+    audit::Event,
     catalog::{Phase, Server},
     mcp::{Reply, Said},
 };
@@ -35,6 +36,7 @@ impl BuiltIn for UpdateServer {
         on and the error says what to repair.";
     const EFFECT: Effect = Effect::Destroys;
     const DOING: &'static str = "update the server";
+    const AUDITED: Option<Event> = Some(Event::Update);
     type Arguments = Arguments;
 
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {

@@ -1,0 +1,206 @@
+use std::io::Write;
+
+use chrono::{SecondsFormat, Utc};
+use perennial_sdk::{ClientIdentity, ServerId, Version};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::mcp::Reply;
+
+/// A line of the audit log: names and sizes, never what was passed or answered.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Entry {
+    /// When it was over, as RFC 3339 in UTC.
+    pub at: String,
+    /// What was done.
+    pub event: Event,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The code of the error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The running server, as it was named or, when it was made, by its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// The saved server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub saved: Option<String>,
+    /// Its version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// What the server is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The language of a new server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// The tool that was called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    /// Bytes of text that came: the source of a server, or the arguments of a call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_in: Option<u64>,
+    /// Bytes that a called tool answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_out: Option<u64>,
+    /// How long it took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ms: Option<u64>,
+    /// How many, where one entry stands for several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// What was granted or denied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<Value>,
+    /// Who asked for it: the client's name and version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// The process of the host.
+    pub host: u32,
+}
+
+/// What an entry tells of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// A server was made.
+    Create,
+    /// A server was changed.
+    Update,
+    /// A tool was called.
+    #[default]
+    Execute,
+    /// A server was saved.
+    Save,
+    /// A saved server was started.
+    Load,
+    /// A running server was ended.
+    Delete,
+    /// A saved server was deleted.
+    DeleteSaved,
+    /// A server was given more than servers have by default.
+    Grant,
+    /// Something was refused that a server or its author asked for.
+    Denial,
+    /// Entries were lost, since the disk did not take them.
+    Lost,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It was done; of a call: the server answered.
+    #[default]
+    Ok,
+    /// It was not.
+    Failed,
+    /// The caller gave up.
+    Cancelled,
+}
+
+/// What is known of a call before it is made.
+#[derive(Debug, Clone)]
+pub struct Asked(Entry, std::time::Instant);
+
+/// Names that callers make up are cut to this many characters.
+const LONGEST: usize = 200;
+
+impl Entry {
+    /// An entry of now.
+    pub fn new(event: Event) -> Self {
+        Self { event, host: std::process::id(), ..Self::default() }.now()
+    }
+
+    /// What was done to a saved server on the command line.
+    pub fn of_command(event: Event, saved: &ServerId, name: &str, version: Version) -> Self {
+        Self {
+            saved: Some(saved.to_string()),
+            name: Some(cut(name)),
+            version: Some(version.0),
+            client: Some(concat!("perennial ", env!("CARGO_PKG_VERSION")).into()),
+            ..Self::new(event)
+        }
+    }
+
+    /// Appends it as a line.
+    pub(super) fn append_to(&self, lines: &mut Vec<u8>) {
+        if serde_json::to_writer(&mut *lines, self).is_ok() {
+            let _ = lines.write_all(b"\n");
+        }
+    }
+
+    fn now(mut self) -> Self {
+        self.at = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
+        self
+    }
+}
+
+impl Asked {
+    /// A call of a tool of the host with these arguments.
+    pub fn new(event: Event, arguments: &Map<String, Value>, client: Option<&ClientIdentity>) -> Self {
+        let text = |key: &str| arguments.get(key)?.as_str().map(cut);
+        let bytes: usize = ["code", "files", "args"].iter().filter_map(|key| arguments.get(*key)).map(bytes_of).sum();
+        let entry = Entry {
+            event,
+            server: text("serverId"),
+            saved: text("savedServerId"),
+            name: text("name"),
+            language: text("language"),
+            tool: text("toolName"),
+            version: arguments.get("version").and_then(Value::as_u64),
+            bytes_in: matches!(event, Event::Create | Event::Update | Event::Execute).then_some(bytes as u64),
+            client: client.map(|client| cut(format!("{} {}", client.name, client.version).trim())),
+            host: std::process::id(),
+            ..Entry::default()
+        };
+        Self(entry, std::time::Instant::now())
+    }
+
+    /// A call of a plugin's tool.
+    pub fn of_plugin(tool: &str, arguments: &Map<String, Value>, client: Option<&ClientIdentity>) -> Self {
+        let mut asked = Self::new(Event::Execute, &Map::new(), client);
+        asked.0.tool = Some(cut(tool));
+        asked.0.bytes_in = Some(arguments.values().map(bytes_of).sum::<usize>() as u64);
+        asked
+    }
+
+    /// What became of it.
+    pub fn answered(self, reply: &Reply, cancelled: bool) -> Entry {
+        let Self(mut entry, begun) = self;
+        entry.ms = u64::try_from(begun.elapsed().as_millis()).ok();
+        match reply {
+            Reply::Said(said) => {
+                let fact = |key: &str| said.facts.get(key)?.as_str().map(cut);
+                entry.server = fact("serverId").or(entry.server);
+                entry.saved = fact("savedServerId").or(entry.saved);
+                entry.version = said.facts.get("version").and_then(Value::as_u64).or(entry.version);
+                if said.is_error {
+                    entry.outcome = Outcome::Failed;
+                    entry.error = said.facts["error"]["code"].as_str().map(cut);
+                }
+            }
+            Reply::Passed(passed) => entry.bytes_out = Some(passed.as_bytes().len() as u64),
+            Reply::Value(value) => entry.bytes_out = Some(bytes_of(value) as u64),
+        }
+        if cancelled {
+            entry.outcome = Outcome::Cancelled;
+        }
+        entry.now()
+    }
+}
+
+/// Bytes of all texts in a value: what it says, without the cost of writing it out.
+fn bytes_of(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(bytes_of).sum(),
+        Value::Object(members) => members.iter().map(|(name, value)| name.len() + bytes_of(value)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 1,
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(LONGEST).collect()
+}
