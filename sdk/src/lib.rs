@@ -112,6 +112,10 @@ pub use {inventory, serde, serde_json};
 #[doc(hidden)]
 pub const SDK_VERSION: &str = env!("CARGO_PKG_VERSION");
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// What a plugin's source needs in scope.
 pub mod prelude {
     pub use crate::{

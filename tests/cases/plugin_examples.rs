@@ -7,11 +7,11 @@ use std::{
     process::Command,
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::clients::python_client;
-use crate::support::{TestHome, TestHost, echo_server, installed, tests_dir};
+use crate::support::{TestHome, echo_server, installed, tests_dir};
 
 /// A library that was built from an example.
 fn library(name: &str) -> PathBuf {
@@ -132,6 +132,7 @@ fn tools_in_c_rust_and_python_are_called() {
     ];
     let home = home.config(&tables.concat());
     let mut host = home.start();
+    host.wait_for_tool("clock");
     assert_eq!(host.call("hello", json!({})).ok().text(), "hello from C");
     assert_eq!(host.call("count-words", json!({"text": "a word or two"})).ok().text(), "3");
     assert_eq!(host.call("clock", json!({"zone": "UTC"})).ok().text(), "UTC");

@@ -299,7 +299,7 @@ fn any_mcp_server_is_a_tool_plugin() {
     let row = &listed(&home)["everything"];
     assert_eq!((&row["provides"], &row["problem"]), (&json!(["tools"]), &Value::Null), "{row}");
     let mut host = home.start();
-    assert!(tools(&mut host).contains(&"get-sum".to_owned()), "{:?}", tools(&mut host));
+    host.wait_for_tool("get-sum");
     assert_eq!(host.call("echo", json!({"message": "hi"})).ok().text(), "Echo: hi");
     assert!(host.call("get-sum", json!({"a": 2, "b": 3})).ok().text().contains('5'));
     assert!(host.close().success());

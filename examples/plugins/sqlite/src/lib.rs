@@ -151,7 +151,7 @@ impl Sqlite {
                 }
             }
             None => {
-                drop(change.execute("UPDATE servers SET number = ?, deleted = TRUE WHERE id = ?", params![next, id])?)
+                change.execute("UPDATE servers SET number = ?, deleted = TRUE WHERE id = ?", params![next, id])?;
             }
         }
         change.commit()?;
