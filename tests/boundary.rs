@@ -63,7 +63,7 @@ fn program(command: &[&str]) -> Source {
     Source::Process {
         command: command.iter().map(ToString::to_string).collect(),
         env: BTreeMap::from([(OUT_OF_PROCESS.to_owned(), "1".to_owned())]),
-        cwd: Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/plugins"),
+        cwd: Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/plugins/notes-py"),
         line_bytes: 64 << 20,
     }
 }
@@ -103,7 +103,7 @@ beyond!(LoopedNode, "node", |config, around| loopback::<perennial_runtime_node::
 beyond!(LoopedPython, "python", |config, around| loopback::<perennial_runtime_python::Python>(config, &around));
 beyond!(LoopedRust, "rust", |config, around| loopback::<perennial_runtime_rust::Rust>(config, &around));
 beyond!(LoopedS3, "s3", |config, around| loopback::<perennial_storage_s3::S3Storage>(config, &around));
-beyond!(PythonStorage, "storage-py", |config, around| program(&["python3", "storage.py"]).open("py", config, &around));
+beyond!(PythonStorage, "storage-py", |config, around| program(&["python3", "notes.py"]).open("py", config, &around));
 
 #[test]
 fn loaded_first_party_plugins_conform() {
@@ -166,7 +166,7 @@ fn a_storage_in_python_conforms() {
 #[test]
 fn what_a_storage_does_not_know_is_done_without_it_or_refused() {
     RUNTIME.block_on(async {
-        let plugin = program(&["python3", "storage.py"]).open("py", json!({}), &nowhere()).await.unwrap();
+        let plugin = program(&["python3", "notes.py"]).open("py", json!({}), &nowhere()).await.unwrap();
         let storage = plugin.opened.storage.clone().unwrap();
         let (cx, id) = (Cx::detached(), "upkeep".parse::<ServerId>().unwrap());
         let record = SavedServer { server_id: id.to_string(), ..SavedServer::default() };

@@ -95,6 +95,7 @@ fn step(script: &str, args: &[&str]) -> Step {
         command: CommandLine::new("{sh}").args(["-c", script, "sh"]).args(args.iter().copied()),
         time_limit_s: 20,
         network: Some("pypi".into()),
+        hosts: Vec::new(),
         writes: Vec::new(),
     }
 }
@@ -158,6 +159,24 @@ async fn an_environment_is_built_once_and_sealed() {
     assert_eq!(world.lines("cache/packages/shell/resolutions"), 1);
     assert_eq!(world.lines("cache/packages/shell/installations"), 1);
     assert_eq!(world.lines("probes"), 1, "a second search asks the memo");
+}
+
+/// A registry of its own is named by its host; the way there is the operator's.
+#[tokio::test]
+async fn the_operators_proxy_reaches_steps_with_hosts_and_no_others() {
+    let world = World::with_variables([("HTTPS_PROXY", "http://proxy:1"), ("PIP_INDEX_URL", "http://mirror")]);
+    let mut plan = greeting("env > $1/named");
+    let install = &mut plan.environment.as_mut().unwrap().install;
+    let mut silent = step("env > $1/silent", &["{env}"]);
+    silent.network = None;
+    install.push(silent);
+    install[1].network = None;
+    install[1].hosts = vec!["packages.example.com:443".into()];
+    let prepared = world.prepare(&Cx::detached(), &plan, None).await.unwrap();
+    let seen = |name: &str| std::fs::read_to_string(prepared.environment.as_ref().unwrap().root().join(name)).unwrap();
+    assert!(seen("named").contains("HTTPS_PROXY=http://proxy:1\n"), "{}", seen("named"));
+    assert!(!seen("named").contains("mirror"), "{}", seen("named"));
+    assert!(!seen("silent").contains("proxy"), "{}", seen("silent"));
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ mod cases {
     mod moving;
     mod node;
     mod old_system;
+    mod plugin_examples;
     mod plugins;
     mod processes;
     mod progress;

@@ -42,6 +42,17 @@
 //! export_plugin!(shell, Shell: [runtime]);
 //! # fn main() {}
 //! ```
+//!
+//! A test of one line runs the suite that every plugin of its kind must pass:
+//!
+//! ```no_run
+//! # use perennial_sdk::Exported;
+//! # fn all<Shell: Exported, Notes: Exported, Clock: Exported>() {
+//! perennial_sdk::testkit::assert_runtime::<Shell>(serde_json::json!({}));
+//! perennial_sdk::testkit::assert_storage::<Notes>(serde_json::json!({}));
+//! perennial_sdk::testkit::assert_tools::<Clock>(serde_json::json!({}));
+//! # }
+//! ```
 
 #[doc(hidden)]
 pub mod abi;
@@ -58,7 +69,10 @@ mod library;
 pub mod manifest;
 #[doc(hidden)]
 pub mod method;
+mod object_storage;
 mod objects;
+mod packages;
+mod plan;
 mod plugin;
 #[doc(hidden)]
 pub mod rpc;
@@ -75,14 +89,13 @@ pub use context::{Cx, Progress};
 pub use error::{Error, ErrorCode, Result};
 pub use library::{Newest, ObjectLibrary, Stored};
 pub use manifest::Manifest;
+pub use object_storage::ObjectStorage;
 pub use objects::{Created, ObjectMeta, Objects};
+pub use plan::{CommandLine, Environment, File, Plan, Resolve, Stage, Step};
 #[doc(hidden)]
 pub use plugin::open_plugin;
-pub use plugin::{BoxFuture, Exported, Home, Opened, Plugin, Registration, registrations};
-pub use runtime::{
-    CommandLine, Description, Environment, File, Hint, Language, LanguageRuntime, Plan, Program, ProgramHome, Resolve,
-    Stage, Step, Template, Tool, Toolchain,
-};
+pub use plugin::{BoxFuture, Exported, Home, NoConfig, Opened, Plugin, Registration, registrations};
+pub use runtime::{Description, Hint, Language, LanguageRuntime, Program, ProgramHome, Template, Tool, Toolchain};
 pub use spec::{Dependencies, Limits, Network, Permissions, ServerId, ServerSpec};
 pub use stdio::serve;
 pub use storage::{
@@ -99,14 +112,19 @@ pub use {inventory, serde, serde_json};
 #[doc(hidden)]
 pub const SDK_VERSION: &str = env!("CARGO_PKG_VERSION");
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// What a plugin's source needs in scope.
 pub mod prelude {
     pub use crate::{
-        Capabilities, Checked, Collected, CommandLine, Cx, Dependencies, Description, Environment, Error, ErrorCode,
-        Expected, Home, Language, LanguageRuntime, Listing, ObjectLibrary, Objects, Page, Plan, Plugin, Program,
-        ProgramHome, PutId, Resolve, Result, Retention, SavedServer, ServerId, ServerSpec, Stage, Step, Storage,
-        Summary, Template, ToolDefinition, ToolProvider, Toolchain, Version, export_plugin,
+        Capabilities, Checked, Collected, CommandLine, Created, Cx, Dependencies, Description, Environment, Error,
+        ErrorCode, Expected, Home, Language, LanguageRuntime, Listing, Network, NoConfig, ObjectLibrary, ObjectMeta,
+        ObjectStorage, Objects, Page, Plan, Plugin, Program, ProgramHome, PutId, Resolve, Result, Retention,
+        SavedServer, ServerId, ServerSpec, Stage, Step, Storage, Summary, Template, ToolDefinition, ToolProvider,
+        Toolchain, Version, export_plugin,
     };
     pub use serde::{self, Deserialize, Serialize};
-    pub use serde_json::{Value, json};
+    pub use serde_json::{Map, Value, json};
 }

@@ -2,8 +2,8 @@ use std::{future::Future, time::SystemTime};
 
 use crate::Result;
 
-/// The five things that a medium must be able to do to hold a library; [`ObjectLibrary`](crate::ObjectLibrary) does the
-/// rest. Keys are relative, `/`-separated and made of `[A-Za-z0-9._-]` only.
+/// The four things that a medium must be able to do to hold a library, and one that it may; [`ObjectLibrary`](crate::ObjectLibrary)
+/// does the rest. Keys are relative, `/`-separated and made of `[A-Za-z0-9._-]` only.
 pub trait Objects: Send + Sync + 'static {
     /// Writes a new object, durably, all or nothing. One of several racing writers wins; the others see
     /// [`Created::Exists`], which is said only of an object that is durable too. After an error the object may exist all
@@ -28,8 +28,11 @@ pub trait Objects: Send + Sync + 'static {
     /// Removes an object; one that is not there is no error.
     fn remove(&self, key: &str) -> impl Future<Output = Result<()>> + Send;
 
-    /// Writes or replaces an object that may be lost at any time.
-    fn cache(&self, key: &str, body: &[u8]) -> impl Future<Output = Result<()>> + Send;
+    /// Writes or replaces an object that may be lost at any time. This one loses it at once.
+    fn cache(&self, key: &str, body: &[u8]) -> impl Future<Output = Result<()>> + Send {
+        let _ = (key, body);
+        async { Ok(()) }
+    }
 }
 
 /// What became of a [`Objects::create`].
@@ -48,6 +51,13 @@ pub struct ObjectMeta {
     pub key: String,
     /// Bytes.
     pub size: u64,
-    /// By the medium's own clock, where it says.
+    /// By the medium's own clock, where it says; without it nothing is ever old enough to be collected.
     pub modified: Option<SystemTime>,
+}
+
+impl ObjectMeta {
+    /// An object of a medium that does not tell how old it is.
+    pub fn new(key: impl Into<String>, size: usize) -> Self {
+        Self { key: key.into(), size: size as u64, modified: None }
+    }
 }

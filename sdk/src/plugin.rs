@@ -22,6 +22,11 @@ pub trait Plugin: Send + Sync + Sized + 'static {
     }
 }
 
+/// The `config` of a plugin that has no settings: any key is a mistake.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoConfig {}
+
 /// Where a plugin lives.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Home {

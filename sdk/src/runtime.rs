@@ -6,7 +6,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Cx, Dependencies, Result, ServerSpec};
+use crate::{Cx, Dependencies, Plan, Result, ServerSpec};
 
 /// A programming language that servers can be written in.
 ///
@@ -135,119 +135,6 @@ pub struct Tool {
     pub facts: Value,
 }
 
-/// What to do so that a server runs.
-///
-/// Paths in it are placeholders, never absolute: `{env}` the environment, `{server}` the folder of the server's files,
-/// `{state}` the folder that the server may write, `{work}` a scratch folder that the steps of a resolution, an
-/// installation or a build share, `{lock}` the file with the lock, `{cache}` the runtime's own package cache, and `{name}`
-/// for each program of the description.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Plan {
-    /// Installed dependencies; none when there are none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub environment: Option<Environment>,
-    /// The server's files, relative to `{server}`.
-    pub files: Vec<File>,
-    /// Links in the server's folder, made after its files: relative path → placeholder path of an existing folder, for
-    /// languages that look for packages beside the code.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub links: BTreeMap<String, String>,
-    /// What is done after the files are written and before the server runs.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub build: Vec<Step>,
-    /// Whether `{server}` is kept, with all that the build steps made in it: whatever has the same files, steps, lock and
-    /// programs finds it there, in any later session, and builds nothing, even where the programs are gone. It is sealed
-    /// once it is built. `{env}` is then there while the steps run, and for the server when `run` or `read` names it; there are no links.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub keep: bool,
-    /// Whether a lock that came with the server no longer covers what it needs, so that the requirements are resolved
-    /// again.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub resolve_again: bool,
-    /// The server.
-    pub run: CommandLine,
-    /// Further folders that the server reads.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub read: Vec<String>,
-    /// What the author of the code should know, such as a pin that the plan added.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
-}
-
-/// Installed dependencies of one toolchain and one lock, shared by every server that needs just these.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Environment {
-    /// The requirements in canonical form; the same text means the same environment while a memo of its lock is kept.
-    pub requirements: String,
-    /// How the requirements become a lock.
-    pub resolve: Resolve,
-    /// How the lock becomes `{env}`.
-    pub install: Vec<Step>,
-}
-
-/// How requirements become a lock.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Resolve {
-    /// What is run.
-    pub steps: Vec<Step>,
-    /// The file that then holds the lock; `{lock}` has the same name, in `{work}`.
-    pub output: String,
-}
-
-/// A file to write.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct File {
-    /// Relative to the folder that the file belongs to.
-    pub path: String,
-    /// Text.
-    pub contents: String,
-}
-
-/// One command of a build.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Step {
-    /// What it does, for progress.
-    pub stage: Stage,
-    /// Files that it needs, written to `{work}` first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub files: Vec<File>,
-    /// The command.
-    pub command: CommandLine,
-    /// Seconds that it may take.
-    pub time_limit_s: u64,
-    /// The registry that it talks to, such as `pypi`; none when it needs no network.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub network: Option<String>,
-    /// Folders that it writes, beside `{work}`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub writes: Vec<String>,
-}
-
-/// What a step does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// Requirements become exact versions.
-    Resolving,
-    /// Packages are fetched and installed.
-    Installing,
-    /// Source becomes something that runs, or runs faster.
-    Compiling,
-}
-
-/// A program and its arguments; no shell ever sees it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CommandLine {
-    /// A placeholder, alone or at the start of a path.
-    pub program: String,
-    /// Each is one argument; placeholders are replaced inside it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub args: Vec<String>,
-    /// Environment variables; beside these the process gets `PATH`, `HOME`, `TMPDIR` and the locale of the host's choice.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub env: BTreeMap<String, String>,
-}
-
 impl Description {
     /// A runtime for these languages, which needs no program yet.
     pub fn new(languages: impl IntoIterator<Item = Language>) -> Self {
@@ -318,6 +205,27 @@ impl Program {
             install_hint: None,
         }
     }
+
+    /// Looks in another folder beyond `PATH`; see [`Program::places`].
+    #[must_use]
+    pub fn place(mut self, folder: impl Into<String>) -> Self {
+        self.places.push(folder.into());
+        self
+    }
+
+    /// Takes no version older than this.
+    #[must_use]
+    pub fn minimum(mut self, version: impl Into<String>) -> Self {
+        self.minimum = Some(version.into());
+        self
+    }
+
+    /// Says how a person gets it.
+    #[must_use]
+    pub fn install_hint(mut self, hint: impl Into<String>) -> Self {
+        self.install_hint = Some(hint.into());
+        self
+    }
 }
 
 impl Toolchain {
@@ -331,75 +239,5 @@ impl Tool {
     /// Whether `path` lies in one of the folders that the program needs.
     pub fn contains(&self, path: &Path) -> bool {
         self.roots.iter().any(|root| path.starts_with(root))
-    }
-}
-
-impl Plan {
-    /// A plan that only runs something.
-    pub fn run(run: CommandLine) -> Self {
-        Self { run, ..Self::default() }
-    }
-
-    /// Adds a file of the server.
-    #[must_use]
-    pub fn file(mut self, path: impl Into<String>, contents: impl Into<String>) -> Self {
-        self.files.push(File { path: path.into(), contents: contents.into() });
-        self
-    }
-
-    /// Adds a link in the server's folder.
-    #[must_use]
-    pub fn link(mut self, path: impl Into<String>, target: impl Into<String>) -> Self {
-        self.links.insert(path.into(), target.into());
-        self
-    }
-}
-
-impl Step {
-    /// A step without network that writes `{cache}`, the runtime's own package cache, and `{work}`.
-    pub fn new(stage: Stage, command: CommandLine, time_limit_s: u64) -> Self {
-        Self { stage, files: Vec::new(), command, time_limit_s, network: None, writes: vec!["{cache}".into()] }
-    }
-
-    /// Lets it talk to a registry.
-    #[must_use]
-    pub fn with_registry(mut self, registry: impl Into<String>) -> Self {
-        self.network = Some(registry.into());
-        self
-    }
-
-    /// Lets it write another folder.
-    #[must_use]
-    pub fn writing(mut self, folder: impl Into<String>) -> Self {
-        self.writes.push(folder.into());
-        self
-    }
-}
-
-impl CommandLine {
-    /// A program without arguments.
-    pub fn new(program: impl Into<String>) -> Self {
-        Self { program: program.into(), ..Self::default() }
-    }
-
-    /// Adds an argument.
-    #[must_use]
-    pub fn arg(mut self, arg: impl Into<String>) -> Self {
-        self.args.push(arg.into());
-        self
-    }
-
-    /// Adds arguments.
-    #[must_use]
-    pub fn args(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.args.extend(args.into_iter().map(Into::into));
-        self
-    }
-
-    /// Sets an environment variable.
-    #[must_use]
-    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.env.insert(name.into(), value.into());
-        self
     }
 }

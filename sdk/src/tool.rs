@@ -22,6 +22,13 @@ pub struct ToolDefinition {
     pub rest: Map<String, Value>,
 }
 
+impl ToolDefinition {
+    /// A tool with a name, a sentence for the model and the JSON Schema of its arguments.
+    pub fn new(name: impl Into<String>, description: impl Into<String>, input_schema: Value) -> Self {
+        Self { name: name.into(), description: Some(description.into()), input_schema, rest: Map::new() }
+    }
+}
+
 /// A plugin that adds tools to the host's own.
 pub trait ToolProvider: Plugin {
     /// The tools, the same for the plugin's whole life.

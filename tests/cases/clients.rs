@@ -39,7 +39,7 @@ fn the_command_line_of_the_inspector() {
     node_client(TestHome::new().env("PROTOCOL", "auto"), "inspector.cjs");
 }
 
-fn python_client(home: &TestHome, environment: &str, driver: &str) {
+pub(super) fn python_client(home: &TestHome, environment: &str, driver: &str) {
     let python = installed(environment).join("bin/python");
     check(home, home.program(python), driver);
 }

@@ -13,15 +13,16 @@ use sha2::{Digest, Sha256};
 
 use crate::support::{TestHome, TestHost, carrying, echo_server, installed, tests_dir, wait_until_gone};
 
-/// Compiles a fixture into the home's folder.
-fn compiled(home: &TestHome, fixture: &str, name: &str, options: &[&str]) -> PathBuf {
+/// Compiles a plugin in C into the home's folder: a fixture, or the example.
+fn compiled(home: &TestHome, source: &str, name: &str, options: &[&str]) -> PathBuf {
+    let folder = if source == "hello.c" { "../examples/plugins/hello-c" } else { "fixtures/plugins" };
     let library = home.path().join(format!("{name}.so"));
     let output = Command::new("cc")
         .args(["-shared", "-fPIC", "-D_GNU_SOURCE", "-Wall", "-Werror"])
         .args(options)
         .arg("-I")
         .arg(tests_dir().join("../sdk/include"))
-        .arg(tests_dir().join("fixtures/plugins").join(fixture))
+        .arg(tests_dir().join(folder).join(source))
         .arg("-o")
         .arg(&library)
         .arg("-lpthread")
@@ -262,7 +263,8 @@ fn a_storage_in_python_keeps_servers() {
 #[test]
 fn a_plugin_that_segfaults_leaves_the_host_serving() {
     let home = TestHome::new().config(&format!(
-        "[storage]\nuse = \"notes\"\n[plugins.notes]\ncommand = [\"python3\", {:?}]\nenv = {{ CRASH_AT = \"storage/put\" }}\n",
+        "[storage]\nuse = \"notes\"\n[plugins.notes]\ncommand = [\"python3\", {:?}, {:?}]\nenv = {{ CRASH_AT = \"storage/put\" }}\n",
+        tests_dir().join("fixtures/plugins/crash.py"),
         storage_py()
     ));
     let mut host = home.start();
@@ -297,7 +299,7 @@ fn any_mcp_server_is_a_tool_plugin() {
     let row = &listed(&home)["everything"];
     assert_eq!((&row["provides"], &row["problem"]), (&json!(["tools"]), &Value::Null), "{row}");
     let mut host = home.start();
-    assert!(tools(&mut host).contains(&"get-sum".to_owned()), "{:?}", tools(&mut host));
+    host.wait_for_tool("get-sum");
     assert_eq!(host.call("echo", json!({"message": "hi"})).ok().text(), "Echo: hi");
     assert!(host.call("get-sum", json!({"a": 2, "b": 3})).ok().text().contains('5'));
     assert!(host.close().success());
@@ -338,7 +340,7 @@ fn a_process_that_takes_its_time_does_not_hold_the_session_up() {
 }
 
 fn storage_py() -> String {
-    tests_dir().join("fixtures/plugins/storage.py").display().to_string()
+    tests_dir().join("../examples/plugins/notes-py/notes.py").display().to_string()
 }
 
 /// Saves a server in one session, and loads and calls it in the next.

@@ -52,6 +52,11 @@ impl TestHome {
         self.env("PATH", path)
     }
 
+    /// Puts the installed `deno` there, which is beside `uv`.
+    pub fn with_deno(self) -> Self {
+        self.with_uv()
+    }
+
     /// Lets rustup's shims find the toolchain of whoever runs the tests.
     pub fn with_rust(self) -> Self {
         let rustup = std::env::var_os("RUSTUP_HOME").map(PathBuf::from);

@@ -154,6 +154,20 @@ impl TestHost {
         Reply::new(result.clone())
     }
 
+    /// Waits until a tool is listed: that of a process joins when the process is up.
+    pub fn wait_for_tool(&mut self, name: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let listed = self.request("tools/list", json!({}));
+            let tools = listed["result"]["tools"].as_array().unwrap();
+            if tools.iter().any(|tool| tool["name"] == name) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "no tool `{name}` is listed: {tools:?}\n{}", self.stderr());
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Creates a server and returns its id, after waiting for a slow build.
     pub fn create(&mut self, arguments: Value) -> String {
         self.create_within(arguments, PATIENCE)

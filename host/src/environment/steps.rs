@@ -74,8 +74,8 @@ impl Steps<'_> {
         self.cx.progress(from, Some(Phase::ALL), stages.doing());
         let (program, args, env) = places.command(&step.command)?;
         let mut environment = bare_environment(&program, work);
-        if let Some(registry) = &step.network {
-            environment.extend(self.registries.environment(registry));
+        if step.network.is_some() || !step.hosts.is_empty() {
+            environment.extend(self.registries.environment(step.network.as_deref().unwrap_or_default()));
         }
         environment.extend(env);
         let label = stages.doing().to_owned();
@@ -110,7 +110,8 @@ impl Steps<'_> {
         }
         let text = format!("{}\n{}", String::from_utf8_lossy(&finished.stdout), finished.tail);
         let tail = output::tail(if finished.tail.trim().is_empty() { &text } else { &finished.tail });
-        let code = if step.network.is_some() { ErrorCode::Unavailable } else { ErrorCode::Invalid };
+        let code =
+            if step.network.is_some() || !step.hosts.is_empty() { ErrorCode::Unavailable } else { ErrorCode::Invalid };
         let mut error = Error::new(code, format!("the installer {} while {}", finished.exit, self.doing(step.stage)));
         error.retryable = false;
         error.hint = output::hint(&self.description.hints, &text).map(Into::into);

@@ -27,7 +27,7 @@ use self::index::Index;
 use crate::{Cx, Error, ErrorCode, Objects, Result, ServerId, Version};
 
 /// A library of saved servers on any medium, with the methods of [`Storage`](crate::Storage): a storage plugin holds
-/// one and hands each call on.
+/// one and hands each call on, which [`ObjectStorage`](crate::ObjectStorage) does for it.
 ///
 /// What it promises, whatever fails and whoever else writes: an acknowledged version is there, whole, once. Nothing is
 /// read when it is made; the first listing fills an index in memory, and every listing after it reads only what is new.
@@ -38,6 +38,7 @@ pub struct ObjectLibrary<O: Objects> {
     index_key: Option<String>,
     threshold: usize,
     refresh_interval: Duration,
+    place: String,
 }
 
 /// The newest version of a server, as [`ObjectLibrary::newest`] lists it.
@@ -68,7 +69,15 @@ impl<O: Objects> ObjectLibrary<O> {
     /// A library on `objects`; nothing is read yet.
     pub fn new(objects: O) -> Self {
         let (index, refreshing) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { objects, index, refreshing, index_key: None, threshold: usize::MAX, refresh_interval: Duration::ZERO }
+        let (threshold, refresh_interval, place) = (usize::MAX, Duration::ZERO, "somewhere".into());
+        Self { objects, index, refreshing, index_key: None, threshold, refresh_interval, place }
+    }
+
+    /// Says where it is, for people: a path or a URL without credentials.
+    #[must_use]
+    pub fn at(mut self, place: impl Into<String>) -> Self {
+        self.place = place.into();
+        self
     }
 
     /// Keeps the index in the cache object `key`, so that the first listing of a new process need not read every
@@ -93,6 +102,11 @@ impl<O: Objects> ObjectLibrary<O> {
     pub fn with_refresh_interval(mut self, interval: Duration) -> Self {
         self.refresh_interval = interval;
         self
+    }
+
+    /// Where it is, as [`ObjectLibrary::at`] was told.
+    pub fn location(&self) -> &str {
+        &self.place
     }
 
     /// The medium.

@@ -172,6 +172,7 @@ impl Suite<'_> {
 
     fn is_sane_step(&self, step: &Step) {
         assert!(step.time_limit_s > 0, "a step without time");
+        step.hosts.iter().for_each(|host| assert_host(host));
         step.files.iter().for_each(|file| assert_relative(&file.path));
         step.writes.iter().for_each(|path| self.is_placeholder_path(path));
         self.is_sane_command(&step.command);
@@ -212,6 +213,14 @@ fn is_sane(description: &Description) {
         assert!(!program.candidates.is_empty(), "`{}` cannot be found", program.name);
         assert!(!program.required || program.install_hint.is_some(), "nobody is told how to get `{}`", program.name);
     }
+}
+
+fn assert_host(host: &str) {
+    let of_a_name = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
+    let fits = |(name, port): (&str, &str)| {
+        !name.is_empty() && name.chars().all(of_a_name) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    };
+    assert!(host.rsplit_once(':').is_some_and(fits), "`{host}` is no `host:port`");
 }
 
 fn assert_relative(path: &str) {

@@ -1,0 +1,5 @@
+//! The same plugin as a process.
+
+fn main() -> std::process::ExitCode {
+    perennial_sdk::serve::<perennial_sqlite::Sqlite>()
+}
