@@ -70,7 +70,8 @@ typedef struct perennial_plugin {
   uint64_t magic;
   uint32_t abi_major, abi_minor, size, flags;
   perennial_bytes manifest;                             /* the JSON of the section, see below */
-  void *(*create)(const perennial_host *host);          /* an instance; NULL is a failure */
+  void *(*create)(const perennial_host *host);          /* an instance; NULL is a failure. On any thread, while others are
+                                                           called; it may block */
   void (*call)(void *self, const perennial_call *call);
   void (*cancel)(void *self, uint64_t call);            /* nobody waits any more; it must be completed all the same */
   void (*destroy)(void *self);                          /* once every call has completed, on a thread of its own; the
