@@ -14,6 +14,7 @@ mod cases {
     mod children;
     mod cli;
     mod clients;
+    mod compat;
     mod config;
     mod guide;
     mod library;
@@ -27,6 +28,7 @@ mod cases {
     mod protocol;
     mod published;
     mod python;
+    mod recorded;
     mod registries;
     mod reload;
     mod rust;

@@ -5,7 +5,8 @@
  *   are JSON.
  * - Bytes are borrowed. Whoever passes them keeps and frees them; nothing allocated on one side is freed on the other.
  * - A call is known by its id. `complete` is called once for each, on any thread, now or later; the bytes of a call stay
- *   valid until then. Whatever else is completed is counted and does no harm.
+ *   valid until then, the struct that names them only until `call` returns. Whatever else is completed is counted and does
+ *   no harm.
  * - Nothing unwinds or jumps across the boundary. A library is never unloaded. */
 #ifndef PERENNIAL_H
 #define PERENNIAL_H
@@ -69,10 +70,12 @@ typedef struct perennial_plugin {
   uint64_t magic;
   uint32_t abi_major, abi_minor, size, flags;
   perennial_bytes manifest;                             /* the JSON of the section, see below */
-  void *(*create)(const perennial_host *host);          /* an instance; NULL is a failure */
+  void *(*create)(const perennial_host *host);          /* an instance; NULL is a failure. On any thread, while others are
+                                                           called; it may block */
   void (*call)(void *self, const perennial_call *call);
   void (*cancel)(void *self, uint64_t call);            /* nobody waits any more; it must be completed all the same */
-  void (*destroy)(void *self);                          /* once every call has completed, on a thread of its own */
+  void (*destroy)(void *self);                          /* once every call has completed, on a thread of its own; the
+                                                           `complete` of the last one may not have returned yet */
 } perennial_plugin;
 
 #define PERENNIAL_STR(literal) { (const uint8_t *)(literal), sizeof(literal) - 1 }

@@ -1,4 +1,8 @@
 //! The frozen C interface of native plugins, as `include/perennial.h` has it and explains it.
+//!
+//! The structs here stay what they are in version 1.0, so that what their sizes are compared with is what every plugin and
+//! every host of version 1 has. What a later minor appends is read by a struct of its own that begins with one of these,
+//! once `size` has said that it is there; never through a reference to more than that.
 
 use std::ffi::c_void;
 

@@ -116,11 +116,12 @@ struct Completer {
 
 unsafe extern "C" fn create<P: Exported>(host: *const abi::Host) -> *mut c_void {
     let create = || {
-        // SAFETY: the host passes its description or null, and keeps it for as long as the process lives.
-        let host: &'static abi::Host = unsafe { host.as_ref() }?;
-        if (host.size as usize) < size_of::<abi::Host>() {
+        // SAFETY: the host passes its description or null; the size is there in every version.
+        if host.is_null() || (unsafe { (*host).size } as usize) < size_of::<abi::Host>() {
             return None;
         }
+        // SAFETY: it is whole, and the host keeps it for as long as the process lives.
+        let host: &'static abi::Host = unsafe { &*host };
         runtime()?;
         if !HOST.load(Ordering::Relaxed) {
             forward::install(host, log);

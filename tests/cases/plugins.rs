@@ -106,6 +106,7 @@ fn what_is_wrong_with_a_library_is_told_before_any_of_it_runs() {
     fs::copy(home.path().join("good.so"), home.path().join("writable.so")).unwrap();
     fs::set_permissions(home.path().join("writable.so"), fs::Permissions::from_mode(0o666)).unwrap();
     fs::create_dir(home.path().join("open")).unwrap();
+    std::os::unix::fs::symlink("open/good.so", home.path().join("link.so")).unwrap();
     fs::copy(home.path().join("good.so"), home.path().join("open/good.so")).unwrap();
     fs::set_permissions(home.path().join("open"), fs::Permissions::from_mode(0o777)).unwrap();
     odd("later", &["-DENTRY=perennial_plugin_v2__odd"]);
@@ -127,6 +128,7 @@ fn what_is_wrong_with_a_library_is_told_before_any_of_it_runs() {
         ("pipe", "pipe.so"),
         ("writable", "writable.so"),
         ("open-folder", "open/good.so"),
+        ("link-to-open-folder", "link.so"),
         ("later", "later.so"),
         ("no-manifest", "no-manifest.so"),
         ("bad-manifest", "bad-manifest.so"),
@@ -159,8 +161,9 @@ fn what_the_loader_or_the_plugin_itself_refuses_is_told_too() {
     let home = TestHome::new();
     compiled(&home, "odd.c", "lacks", &["-DLACKS=nobody_has_this"]);
     compiled(&home, "odd.c", "magic", &["-DMAGIC=7"]);
+    compiled(&home, "odd.c", "two-faced", &[r#"-DDESCRIBED="{\"id\":\"odd\",\"provides\":[\"storage\"]}""#]);
     compiled(&home, "odd.c", "fine", &[]);
-    let toml = ["lacks", "magic", "fine"].map(|name| unpinned(name, &format!("{name}.so"))).concat();
+    let toml = ["lacks", "magic", "two-faced", "fine"].map(|name| unpinned(name, &format!("{name}.so"))).concat();
     let home = home.config(&toml);
     let rows = listed(&home);
     let folder = home.path().display().to_string();
@@ -170,6 +173,9 @@ fn what_the_loader_or_the_plugin_itself_refuses_is_told_too() {
     assert!(lacks.contains("undefined symbol: nobody_has_this"), "{lacks}");
     let magic = "`HOME/magic.so`: its descriptor begins with 0x7, not with 0x504552454e4e0001";
     assert_eq!(problem("magic").as_deref(), Some(magic));
+    let two_faced =
+        "`HOME/two-faced.so`: its descriptor says something else of the plugin than the manifest in its section";
+    assert_eq!(problem("two-faced").as_deref(), Some(two_faced));
     assert_eq!(problem("fine"), None);
     // one that fails does not keep the others from serving
     let mut host = home.start();
@@ -192,10 +198,27 @@ fn an_odd_plugin_harms_its_own_calls_alone() {
     let told = host.call("nonsense", json!({})).error();
     assert!(told.contains("the answer of the plugin `odd` to `tools/call` does not fit"), "{told}");
     assert!(host.call("refuse", json!({})).error().contains("no more"));
+    assert!(host.call("refuse-at-length", json!({})).error().contains("no more, ever"));
     let told = host.call("block", json!({})).error();
     assert!(told.contains("the plugin `odd` did not answer `tools/call` within 1 s"), "{told}");
     let id = host.create_python(echo_server());
     assert_eq!(host.execute(&id, "echo", json!({"message": "still here"})).ok().text(), "still here");
+    assert!(host.close().success());
+}
+
+/// Ids of calls can be guessed; what is said about one is said by who says it.
+#[test]
+fn a_plugin_cannot_speak_in_the_name_of_another() {
+    let home = TestHome::new();
+    compiled(&home, "odd.c", "odd", &[]);
+    let faulty = unpinned("faulty", &first_party("faulty_plugin"));
+    let home = home.config(&format!("{faulty}{}", unpinned("odd", "odd.so")));
+    let mut host = home.start();
+    host.begin_call("wait", json!({}));
+    assert_eq!(host.call("slander", json!({})).ok().text(), "odd");
+    let told = host.stderr();
+    let guesses: Vec<_> = told.lines().filter(|line| line.contains("guess who")).collect();
+    assert!(!guesses.is_empty() && guesses.iter().all(|line| line.contains("odd")), "{told}");
     assert!(host.close().success());
 }
 

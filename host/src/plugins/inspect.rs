@@ -155,13 +155,16 @@ fn read(path: &Path) -> Result<Vec<u8>> {
             format!("`chmod o-w '{shown}'`, when you know that nobody has changed it"),
         );
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mode = fs::metadata(folder).map_err(failed)?.mode();
-    if mode & 0o002 != 0 && mode & 0o1000 == 0 {
-        return denied(
-            format!("every account of this machine can exchange `{shown}`: its folder can be written by all"),
-            format!("`chmod o-w '{}'`", folder.display()),
-        );
+    // who can exchange a link, or what it leads to, can exchange the library
+    for file in [path.to_owned(), fs::canonicalize(path).map_err(failed)?] {
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mode = fs::metadata(folder).map_err(failed)?.mode();
+        if mode & 0o002 != 0 && mode & 0o1000 == 0 {
+            return denied(
+                format!("every account of this machine can exchange `{shown}`: its folder can be written by all"),
+                format!("`chmod o-w '{}'`", folder.display()),
+            );
+        }
     }
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(failed)?;

@@ -16,6 +16,7 @@ use std::{
 use perennial_sdk::{
     Cx, Error, ErrorCode, Manifest, Progress, Result,
     abi::{self, Bytes},
+    body,
 };
 use tokio::sync::oneshot;
 
@@ -126,7 +127,13 @@ impl Library {
         let plugin = unsafe { entry() };
         std::mem::forget(loaded);
         // SAFETY: it is null or points to a descriptor in the library.
-        unsafe { Self::of(name, plugin) }
+        let library = unsafe { Self::of(name, plugin) }?;
+        if library.manifest != *manifest {
+            return Err(Error::invalid(
+                "its descriptor says something else of the plugin than the manifest in its section",
+            ));
+        }
+        Ok(library)
     }
 
     /// A host that is linked statically has no loader.
@@ -225,7 +232,7 @@ impl Instance {
             .map_err(|_| Error::internal(format!("the plugin `{}` lost a call", self.library.name)))?;
         waiting.came_back = true;
         let error = |code: ErrorCode, otherwise: &str| {
-            serde_json::from_slice(&response.json).unwrap_or_else(|_| {
+            body::unpack(&response.json, &*response.body).unwrap_or_else(|_| {
                 let said = String::from_utf8_lossy(&response.json).into_owned();
                 Error::new(code, if said.is_empty() { otherwise.to_owned() } else { said })
             })
@@ -379,10 +386,9 @@ unsafe extern "C" fn emit(ctx: *mut c_void, id: u64, kind: u32, json: Bytes) {
             }
         }
         abi::EMIT_LOG => {
-            let call = shard(id).get(&id).map(|call| call.instance.library.number);
-            let number = call.unwrap_or(ctx.addr());
+            // whose it is says the host that it was given, never the call that it names: that may be another plugin's
             let names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
-            let name = names.get(number.wrapping_sub(1)).cloned().unwrap_or_default();
+            let name = names.get(ctx.addr().wrapping_sub(1)).cloned().unwrap_or_default();
             drop(names);
             log(&name, json);
         }

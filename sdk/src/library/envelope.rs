@@ -31,7 +31,8 @@ pub(super) struct Envelope<'a> {
 
 /// The object's bytes; no record makes a tombstone.
 pub(super) fn seal(put_id: &str, record: Option<&RawValue>, refs: &Refs) -> Vec<u8> {
-    let record = record.unwrap_or(RawValue::NULL);
+    let nothing = to_raw_value(&()).expect("null always serializes");
+    let record = record.unwrap_or(&nothing);
     let blobs = (!refs.is_empty()).then(|| to_raw_value(refs).expect("text always serializes"));
     let blobs = blobs.as_deref();
     let envelope = Envelope { sha256: hash(record, blobs).into(), put_id: put_id.into(), blobs, record };
