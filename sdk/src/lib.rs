@@ -3,7 +3,7 @@
 //! A plugin is one type that implements [`Plugin`] and at least one of the three kinds:
 //!
 //! - [`LanguageRuntime`]: turns a server's source and dependencies into a [`Plan`], plain data that the host carries out;
-//! - [`Storage`]: keeps saved servers, their versions and nothing else (any object store can be one: see [`Objects`]);
+//! - [`Storage`]: keeps saved servers, their versions and nothing else (any object store can be one: see [`ObjectStorage`]);
 //! - [`ToolProvider`]: adds tools to the host's own.
 //!
 //! [`export_plugin!`] makes it known to a host that links the crate, and exports it from a library or a program of its own
@@ -58,6 +58,7 @@ mod library;
 pub mod manifest;
 #[doc(hidden)]
 pub mod method;
+mod object_storage;
 mod objects;
 mod plugin;
 #[doc(hidden)]
@@ -75,6 +76,7 @@ pub use context::{Cx, Progress};
 pub use error::{Error, ErrorCode, Result};
 pub use library::{Newest, ObjectLibrary, Stored};
 pub use manifest::Manifest;
+pub use object_storage::ObjectStorage;
 pub use objects::{Created, ObjectMeta, Objects};
 #[doc(hidden)]
 pub use plugin::open_plugin;
@@ -103,9 +105,9 @@ pub const SDK_VERSION: &str = env!("CARGO_PKG_VERSION");
 pub mod prelude {
     pub use crate::{
         Capabilities, Checked, Collected, CommandLine, Cx, Dependencies, Description, Environment, Error, ErrorCode,
-        Expected, Home, Language, LanguageRuntime, Listing, ObjectLibrary, Objects, Page, Plan, Plugin, Program,
-        ProgramHome, PutId, Resolve, Result, Retention, SavedServer, ServerId, ServerSpec, Stage, Step, Storage,
-        Summary, Template, ToolDefinition, ToolProvider, Toolchain, Version, export_plugin,
+        Expected, Home, Language, LanguageRuntime, Listing, ObjectLibrary, ObjectStorage, Objects, Page, Plan, Plugin,
+        Program, ProgramHome, PutId, Resolve, Result, Retention, SavedServer, ServerId, ServerSpec, Stage, Step,
+        Storage, Summary, Template, ToolDefinition, ToolProvider, Toolchain, Version, export_plugin,
     };
     pub use serde::{self, Deserialize, Serialize};
     pub use serde_json::{Value, json};

@@ -18,7 +18,7 @@ use super::{
     source::{Origin, Step},
     wording,
 };
-use crate::plugins::{self, Configured, Pin, Source};
+use crate::plugins::{self, Configured, Pin, Source, platform};
 
 /// A plugin's id: lowercase letters, digits and `-`, at most 64.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
@@ -191,11 +191,6 @@ pub(super) fn source(config: &Config, settings: &PluginSettings) -> Option<Confi
     }))
 }
 
-/// What keys by platform call this machine.
-fn platform() -> String {
-    format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH)
-}
-
 /// See [`super::Config::config_error`].
 pub(super) fn config_error(origin: &Origin, plugin: &str, error: &perennial_sdk::Error) -> ConfigError {
     let base = ["plugins", plugin, "config"];
@@ -223,7 +218,7 @@ pub(super) fn config_error(origin: &Origin, plugin: &str, error: &perennial_sdk:
 }
 
 /// A table as plugins take it; dates become text, and numbers that JSON lacks null.
-pub(super) fn to_json(table: &toml::Table) -> Value {
+pub(crate) fn to_json(table: &toml::Table) -> Value {
     fn convert(value: &toml::Value) -> Value {
         match value {
             toml::Value::String(text) => Value::from(text.as_str()),
@@ -255,7 +250,8 @@ impl<T> PerPlatform<T> {
         }
     }
 
-    fn keys(&self) -> Vec<&str> {
+    /// The platforms that it names; none when it is the same everywhere.
+    pub fn keys(&self) -> Vec<&str> {
         match self {
             Self::Any(_) => Vec::new(),
             Self::Each(each) => each.keys().map(String::as_str).collect(),

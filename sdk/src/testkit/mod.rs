@@ -6,6 +6,7 @@ mod medium;
 mod objects;
 mod runtime;
 mod storage;
+mod tools;
 mod torture;
 
 use serde_json::Value;
@@ -17,6 +18,7 @@ pub use self::{
     objects::{Fault, Faults, FaultyObjects, MemoryObjects},
     runtime::assert_runtime,
     storage::StorageSuite,
+    tools::assert_tools,
     torture::{Torture, Tortured},
 };
 use crate::Exported;
