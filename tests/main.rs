@@ -20,6 +20,8 @@ mod cases {
     mod node;
     mod old_system;
     mod plugins;
+    mod plugins_kit;
+    mod plugins_new;
     mod processes;
     mod progress;
     mod protocol;

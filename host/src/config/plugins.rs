@@ -130,10 +130,10 @@ pub(super) fn check(
         return match (&settings.sha256, settings.trust) {
             (None, None) => at(
                 "path",
-                ConfigError::new(format!("plugin `{name}` has no `sha256`")).with_help(
-                    "native plugins are code that is trusted: pin the file, or write `trust = \"unpinned\"` while you \
-                     develop it",
-                ),
+                ConfigError::new(format!("plugin `{name}` has no `sha256`")).with_help(format!(
+                    "native plugins are code that is trusted: `perennial plugin pin {name}` writes it, or write `trust = \
+                     \"unpinned\"` while you develop it"
+                )),
             ),
             (Some(_), Some(Trust::Unpinned)) => {
                 at("trust", ConfigError::new(format!("plugin `{name}` has both a `sha256` and `trust = \"unpinned\"`")))

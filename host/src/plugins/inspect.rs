@@ -74,7 +74,7 @@ pub fn inspect(path: &Path, pin: &Pin) -> Result<Inspected> {
         && *pinned != sha256
     {
         return Err(Error::invalid(format!("the SHA-256 of `{shown}` is {sha256}, not {pinned} as the file pins"))
-            .hint("nothing of it was run; if the plugin was updated on purpose, pin the new one"));
+            .hint("nothing of it was run; if the plugin was updated on purpose, `perennial plugin pin` takes it"));
     }
     let file = object::File::parse(&*bytes).map_err(|error| {
         let text = bytes.iter().take(512).all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());

@@ -34,7 +34,7 @@ impl Inspect {
 }
 
 /// What is known of a library, for people.
-pub(in crate::cli) fn render(told: &Inspection) -> String {
+fn render(told: &Inspection) -> String {
     let mut rows = vec![("file", told.file.display().to_string())];
     rows.extend(facts(told));
     for plugin in &told.plugins {

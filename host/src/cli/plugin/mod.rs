@@ -13,7 +13,7 @@ use super::{Common, output};
 use crate::exit::{Exit, Failure};
 
 #[cfg(test)]
-pub(super) use self::{check::render as render_check, inspect::render as render_inspection, list::render};
+pub(super) use self::{check::render as render_tried, list::render};
 
 /// Plugins: languages, storages and tools of others
 #[derive(Subcommand)]
