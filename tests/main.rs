@@ -23,6 +23,8 @@ mod cases {
     mod old_system;
     mod plugin_examples;
     mod plugins;
+    mod plugins_kit;
+    mod plugins_new;
     mod processes;
     mod progress;
     mod protocol;

@@ -27,11 +27,7 @@ impl InputSchema {
         if schema.to_string().len() > MOST_BYTES || !references_end(schema) {
             return Self { validator: None, explains: false };
         }
-        let options = jsonschema::options()
-            .with_pattern_options(PatternOptions::regex().size_limit(MOST_BYTES / 10 * 8))
-            .should_validate_formats(false)
-            .should_ignore_unknown_formats(true);
-        Self { validator: options.build(schema).ok(), explains: !contains_itself(schema) }
+        Self { validator: build(schema).ok(), explains: !contains_itself(schema) }
     }
 
     /// # Errors
@@ -54,6 +50,26 @@ impl InputSchema {
         }
         Err(Error::invalid(message).hint(format!("the schema of `{}` is {}", tool.name, tool.input_schema)))
     }
+}
+
+/// Why arguments cannot be checked against a schema; none when they can.
+pub fn fault(schema: &Value) -> Option<String> {
+    if schema.to_string().len() > MOST_BYTES {
+        return Some(format!("it has more than {} KiB", MOST_BYTES / 1024));
+    }
+    if !references_end(schema) {
+        return Some("its references do not end".into());
+    }
+    build(schema).err().map(|fault| fault.chars().take(LONGEST_FAULT).collect())
+}
+
+fn build(schema: &Value) -> Result<Validator, String> {
+    jsonschema::options()
+        .with_pattern_options(PatternOptions::regex().size_limit(MOST_BYTES / 10 * 8))
+        .should_validate_formats(false)
+        .should_ignore_unknown_formats(true)
+        .build(schema)
+        .map_err(|error| error.to_string())
 }
 
 /// Whether every reference ends: following references without stepping into the value must neither come back to the

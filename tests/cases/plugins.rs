@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::support::{TestHome, TestHost, carrying, echo_server, installed, tests_dir, wait_until_gone};
 
 /// Compiles a plugin in C into the home's folder: a fixture, or the example.
-fn compiled(home: &TestHome, source: &str, name: &str, options: &[&str]) -> PathBuf {
+pub fn compiled(home: &TestHome, source: &str, name: &str, options: &[&str]) -> PathBuf {
     let folder = if source == "hello.c" { "../examples/plugins/hello-c" } else { "fixtures/plugins" };
     let library = home.path().join(format!("{name}.so"));
     let output = Command::new("cc")
@@ -43,7 +43,7 @@ fn unpinned(name: &str, path: &str) -> String {
     format!("[plugins.{name}]\npath = {path:?}\ntrust = \"unpinned\"\n")
 }
 
-fn sha256(file: &Path) -> String {
+pub fn sha256(file: &Path) -> String {
     Sha256::digest(fs::read(file).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -362,12 +362,12 @@ fn a_process_that_takes_its_time_does_not_hold_the_session_up() {
     wait_until_gone(&home.mark());
 }
 
-fn storage_py() -> String {
+pub fn storage_py() -> String {
     tests_dir().join("../examples/plugins/notes-py/notes.py").display().to_string()
 }
 
 /// Saves a server in one session, and loads and calls it in the next.
-fn save_and_load(home: &TestHome) {
+pub fn save_and_load(home: &TestHome) {
     let mut host = home.start();
     let id = host.create_python(echo_server());
     let saved = host.call("save-server", json!({"serverId": id, "name": "Mon serveur"})).ok();

@@ -5,6 +5,7 @@ mod command;
 mod doctor;
 mod history;
 mod installed;
+mod kit;
 mod moving;
 mod reload;
 mod tour;
@@ -17,6 +18,10 @@ pub use command::{call, check, check_library, collect, deleted, remove, saved, s
 pub use doctor::{Checkup, FolderCheck, LanguageCheck, ProgramCheck, StorageCheck, doctor};
 pub use history::{Comparison, Restored, compare, history, restore};
 pub use installed::{Installed, installed};
+pub use kit::{
+    Added, Pinned, Removed, Subject, TRIAL, TryPlugin, add_plugin, carry_out_trial, pin_plugin, remove_plugin,
+    try_plugin,
+};
 pub use moving::{Place, copy, export, import};
 pub use reload::{Reload, Reloading};
 pub use tour::tour;

@@ -151,6 +151,12 @@ impl Common {
         Reload { request: self.request(), verbose: self.verbose, quiet: self.quiet }
     }
 
+    /// What of it says what is logged, for a process of this program.
+    fn log_flags(&self) -> Vec<String> {
+        let quiet = self.quiet.then(|| "-q".to_owned());
+        quiet.into_iter().chain((0..self.verbose).map(|_| "-v".to_owned())).collect()
+    }
+
     /// The configuration alone, with logging started, but not checked against the plugins that there are.
     fn load(&self) -> Result<(Config, Request), Failure> {
         let request = self.request();

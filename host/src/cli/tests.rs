@@ -1,7 +1,7 @@
 use clap::CommandFactory;
 use perennial_sdk::{
-    Checked, ClientIdentity, Collected, CollectedServer, Dependencies, Finding, FindingKind, HostIdentity, Permissions,
-    SavedBy, SavedServer, Summary, ToolDefinition, Version,
+    Capabilities, Checked, ClientIdentity, Collected, CollectedServer, Dependencies, Finding, FindingKind,
+    HostIdentity, Permissions, SavedBy, SavedServer, Summary, ToolDefinition, Version,
 };
 use serde_json::json;
 
@@ -11,6 +11,10 @@ use crate::{
     environment::{Entry, Kind, Pruned},
     library::{Changes, History, HistoryEntry, Lines, VersionState},
     moving::{CopiedServer, Copy, Moved, Outcome, Tally},
+    plugins::{
+        Inspection,
+        trial::{Tried, TriedLanguage, TriedStorage},
+    },
 };
 
 fn record() -> SavedServer {
@@ -37,7 +41,7 @@ fn the_command_line_is_well_formed() {
 
 #[test]
 fn config_is_taken_before_and_after_every_subcommand() {
-    let commands: [&[&str]; 19] = [
+    let commands: [&[&str]; 25] = [
         &["serve"],
         &["tour"],
         &["list"],
@@ -57,6 +61,12 @@ fn config_is_taken_before_and_after_every_subcommand() {
         &["cache", "prune", "--older-than", "30d"],
         &["config", "check"],
         &["plugin", "list"],
+        &["plugin", "new", "x", "--kind", "tools"],
+        &["plugin", "inspect", "x.so"],
+        &["plugin", "check", "x", "--set", "a=b"],
+        &["plugin", "add", "x", "--path", "x.so"],
+        &["plugin", "pin", "x"],
+        &["plugin", "remove", "x"],
     ];
     for command in commands {
         let before = [&["perennial", "--config", "a.toml"], command].concat();
@@ -90,6 +100,14 @@ fn the_help_is_worth_reading() {
         "doctor",
         "cache",
         "cache prune",
+        "plugin",
+        "plugin list",
+        "plugin inspect",
+        "plugin check",
+        "plugin add",
+        "plugin pin",
+        "plugin remove",
+        "plugin new",
     ] {
         let find = |command, name: &str| clap::Command::find_subcommand_mut(command, name).unwrap();
         let command = path.split_whitespace().fold(&mut command, find);
@@ -248,6 +266,39 @@ fn plugins_that_cannot_be_loaded_are_listed_with_the_reason() {
     json  0.1.0    storage   built in          ready
     deno                     /plugins/deno.so  not loaded: `/plugins/deno.so` is a text file not a library
     ");
+}
+
+#[test]
+fn a_plugin_that_was_tried_is_shown_with_what_is_wrong() {
+    let library = Inspection {
+        file: "/plugins/all.so".into(),
+        sha256: "0f".repeat(32),
+        bytes: 16_384,
+        platform: "linux-x86_64".into(),
+        abi: 1,
+        plugins: Vec::new(),
+    };
+    let all = Tried {
+        name: "all".into(),
+        version: "1.2.0".into(),
+        from: "/plugins/all.so".into(),
+        library: Some(library),
+        provides: ["runtime", "storage", "tools"].map(str::to_owned).into(),
+        languages: vec![
+            TriedLanguage { name: "lua".into(), aliases: vec!["luajit".into()], templates: 2 },
+            TriedLanguage { name: "fennel".into(), aliases: Vec::new(), templates: 1 },
+        ],
+        programs: vec!["lua".into(), "luarocks".into()],
+        storage: Some(TriedStorage {
+            location: "/library".into(),
+            capabilities: Capabilities { shared: true, versions: false },
+            trial_record: Some("server-abc123".into()),
+        }),
+        tools: vec![serde_json::from_value(json!({ "name": "echo" })).unwrap()],
+        problems: vec!["the tool `echo` has \u{1b}[31mno description".into(), "more".into()],
+    };
+    let bare = Tried { from: "python3 all.py".into(), library: None, problems: Vec::new(), ..all.clone() };
+    insta::assert_snapshot!(plugin::render_tried(&[all, Tried { storage: None, ..bare }]));
 }
 
 fn entry(kind: Kind, requirements: &[&str], bytes: u64, in_use: bool) -> Entry {

@@ -36,17 +36,33 @@ pub fn load(request: &Request) -> Result<Config, ConfigError> {
     Ok(config)
 }
 
+impl Request {
+    /// The file that is loaded when it is there; none when nothing names one and there is no home folder.
+    pub fn path(&self) -> Option<PathBuf> {
+        self.wanted().map(|(path, _)| path)
+    }
+
+    /// The file, and what named it.
+    fn wanted(&self) -> Option<(PathBuf, Option<&'static str>)> {
+        let flag = self.file.as_ref();
+        let flag = flag.map(|file| (std::path::absolute(file).unwrap_or_else(|_| file.clone()), "--config"));
+        let named = flag.or_else(|| Some((self.variables.path("PERENNIAL_CONFIG")?, "PERENNIAL_CONFIG")));
+        named.map(|(path, by)| (path, Some(by))).or_else(|| Some((directories::usual_file()?, None)))
+    }
+}
+
+/// As [`load`], when `path` held `text`.
+///
+/// # Errors
+/// Anything in it or in a variable that does not parse.
+pub fn load_text(path: PathBuf, text: String, request: &Request) -> Result<Config, ConfigError> {
+    let mut config = parse(Arc::new(Document::new(path, text)), request)?;
+    overrides::apply(&mut config, &request.variables)?;
+    Ok(config)
+}
+
 fn read(request: &Request) -> Result<Option<Document>, ConfigError> {
-    let flag =
-        request.file.as_ref().map(|file| (std::path::absolute(file).unwrap_or_else(|_| file.clone()), "--config"));
-    let named = flag.or_else(|| Some((request.variables.path("PERENNIAL_CONFIG")?, "PERENNIAL_CONFIG")));
-    let (path, named_by) = match named {
-        Some((path, by)) => (path, Some(by)),
-        None => match directories::usual_file() {
-            Some(path) => (path, None),
-            None => return Ok(None),
-        },
-    };
+    let Some((path, named_by)) = request.wanted() else { return Ok(None) };
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
         Err(error) if named_by.is_none() && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {

@@ -3,6 +3,7 @@
 
 mod cache;
 mod directories;
+pub mod edit;
 mod error;
 mod exposure;
 mod instances;
@@ -37,8 +38,9 @@ pub use directories::Directories;
 pub use error::ConfigError;
 pub use exposure::{Exposure, ExposureMode};
 pub use limits::Limits;
-pub use load::{Request, load};
+pub use load::{Request, load, load_text};
 pub use numbers::{Cores, Gigabytes, Seconds, Whole};
+pub(crate) use plugins::to_json as table_as_json;
 pub use plugins::{PerPlatform, PluginName, PluginSettings, Sha256, Trust};
 pub use policy::{NetworkCeiling, Policy, Sandbox};
 pub use registries::{Address, CrateIndex, Registries};
@@ -47,6 +49,7 @@ pub use schema::schema;
 pub use shown::{Setting, SettingOrigin};
 pub use unenforced::Unenforced;
 pub use variables::Variables;
+pub(crate) use wording::suggestion;
 
 use crate::{log::Levels, plugins::Configured};
 

@@ -18,7 +18,7 @@ use super::{
     source::{Origin, Step},
     wording,
 };
-use crate::plugins::{self, Configured, Pin, Source};
+use crate::plugins::{self, Configured, Pin, Source, platform};
 
 /// A plugin's id: lowercase letters, digits and `-`, at most 64.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
@@ -130,10 +130,10 @@ pub(super) fn check(
         return match (&settings.sha256, settings.trust) {
             (None, None) => at(
                 "path",
-                ConfigError::new(format!("plugin `{name}` has no `sha256`")).with_help(
-                    "native plugins are code that is trusted: pin the file, or write `trust = \"unpinned\"` while you \
-                     develop it",
-                ),
+                ConfigError::new(format!("plugin `{name}` has no `sha256`")).with_help(format!(
+                    "native plugins are code that is trusted: `perennial plugin pin {name}` writes it, or write `trust = \
+                     \"unpinned\"` while you develop it"
+                )),
             ),
             (Some(_), Some(Trust::Unpinned)) => {
                 at("trust", ConfigError::new(format!("plugin `{name}` has both a `sha256` and `trust = \"unpinned\"`")))
@@ -191,11 +191,6 @@ pub(super) fn source(config: &Config, settings: &PluginSettings) -> Option<Confi
     }))
 }
 
-/// What keys by platform call this machine.
-fn platform() -> String {
-    format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH)
-}
-
 /// See [`super::Config::config_error`].
 pub(super) fn config_error(origin: &Origin, plugin: &str, error: &perennial_sdk::Error) -> ConfigError {
     let base = ["plugins", plugin, "config"];
@@ -223,7 +218,7 @@ pub(super) fn config_error(origin: &Origin, plugin: &str, error: &perennial_sdk:
 }
 
 /// A table as plugins take it; dates become text, and numbers that JSON lacks null.
-pub(super) fn to_json(table: &toml::Table) -> Value {
+pub(crate) fn to_json(table: &toml::Table) -> Value {
     fn convert(value: &toml::Value) -> Value {
         match value {
             toml::Value::String(text) => Value::from(text.as_str()),
@@ -255,7 +250,8 @@ impl<T> PerPlatform<T> {
         }
     }
 
-    fn keys(&self) -> Vec<&str> {
+    /// The platforms that it names; none when it is the same everywhere.
+    pub fn keys(&self) -> Vec<&str> {
         match self {
             Self::Any(_) => Vec::new(),
             Self::Each(each) => each.keys().map(String::as_str).collect(),

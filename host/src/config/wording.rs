@@ -52,7 +52,7 @@ pub(super) fn unknown_key(message: &str) -> Option<&str> {
 }
 
 /// What was probably meant by `word`, or else all that there is.
-pub(super) fn suggestion(word: &str, known: &[&str], what: &str) -> String {
+pub(crate) fn suggestion(word: &str, known: &[&str], what: &str) -> String {
     if let Some(meant) = closest(word, known) {
         return format!("did you mean `{meant}`?");
     }

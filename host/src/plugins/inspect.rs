@@ -10,6 +10,7 @@ use std::{
 
 use object::{Architecture, BinaryFormat, Object, ObjectKind, ObjectSection, read::NameOrOrdinal};
 use perennial_sdk::{Error, Manifest, Result};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// The version of the interface that this program speaks.
@@ -19,7 +20,8 @@ const SPOKEN: &str = "1";
 const KEPT_FOR: Duration = Duration::from_secs(30 * 86_400);
 
 /// What a file must be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Pin {
     /// The file with this SHA-256, in lowercase hex.
     Sha256(String),
@@ -38,6 +40,28 @@ pub struct Inspected {
     bytes: Vec<u8>,
 }
 
+/// What is told of a library.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// The library.
+    pub file: PathBuf,
+    /// Of its bytes, in hex.
+    pub sha256: String,
+    /// How many they are.
+    pub bytes: usize,
+    /// Operating system and architecture, as keys by platform name them.
+    pub platform: String,
+    /// The version of the plugin interface.
+    pub abi: u32,
+    /// The plugins in it.
+    pub plugins: Vec<Manifest>,
+}
+
+/// What keys by platform call this machine, such as `linux-x86_64`.
+pub fn platform() -> String {
+    format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH)
+}
+
 /// Looks at a library.
 ///
 /// # Errors
@@ -50,7 +74,7 @@ pub fn inspect(path: &Path, pin: &Pin) -> Result<Inspected> {
         && *pinned != sha256
     {
         return Err(Error::invalid(format!("the SHA-256 of `{shown}` is {sha256}, not {pinned} as the file pins"))
-            .hint("nothing of it was run; if the plugin was updated on purpose, pin the new one"));
+            .hint("nothing of it was run; if the plugin was updated on purpose, `perennial plugin pin` takes it"));
     }
     let file = object::File::parse(&*bytes).map_err(|error| {
         let text = bytes.iter().take(512).all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
@@ -70,6 +94,18 @@ pub fn inspect(path: &Path, pin: &Pin) -> Result<Inspected> {
 }
 
 impl Inspected {
+    /// What is told of it.
+    pub fn told(&self) -> Inspection {
+        Inspection {
+            file: self.path.clone(),
+            sha256: self.sha256.clone(),
+            bytes: self.bytes.len(),
+            platform: platform(),
+            abi: perennial_sdk::abi::MAJOR,
+            plugins: self.manifests.clone(),
+        }
+    }
+
     /// The plugin that `name` in the configuration means: the one of that id, or else the only one.
     ///
     /// # Errors

@@ -10,8 +10,10 @@ mod native;
 mod opening;
 mod process;
 mod proxy;
+pub mod scaffold;
 mod source;
 mod transport;
+pub mod trial;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
@@ -21,7 +23,7 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use self::opening::Opening;
-pub use inspect::{Inspected, Pin, inspect};
+pub use inspect::{Inspected, Inspection, Pin, inspect, platform};
 pub use source::{Source, Surroundings, loopback};
 
 /// The opened plugins, those that could not be opened, and those of which nobody knows yet.
@@ -357,7 +359,8 @@ impl fmt::Display for Failed {
     }
 }
 
-trait AboutConfig {
+/// What an [`Error`] is about.
+pub(crate) trait AboutConfig {
     /// Whether it tells of a mistake in the plugin's own table.
     fn is_about_config(&self) -> bool;
 }

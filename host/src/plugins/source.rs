@@ -1,6 +1,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use perennial_sdk::{BoxFuture, Cx, Error, ErrorCode, Exported, Home, Opened, Result, method};
+use serde::{Deserialize, Serialize};
 
 use super::{
     Plugin,
@@ -15,7 +16,8 @@ use super::{
 use crate::{blocking::blocking, supervisor::Supervisor};
 
 /// Where a plugin comes from that is not linked in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Source {
     /// A library.
     Native {

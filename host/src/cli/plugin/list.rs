@@ -1,4 +1,4 @@
-use clap::{Args, Subcommand};
+use clap::Args;
 
 use super::{Common, output};
 use crate::{
@@ -7,25 +7,19 @@ use crate::{
     exit::{Exit, Failure},
 };
 
-/// Show what is installed
-#[derive(Subcommand)]
-pub(super) enum Command {
-    /// List the plugins, where each comes from, and why one is not loaded
-    ///
-    /// All of them are opened for this, so that what is shown is what a session would find.
-    List(List),
-}
-
+/// List the plugins, where each comes from, and why one is not loaded
+///
+/// All of them are opened for this, so that what is shown is what a session would find.
 #[derive(Args)]
-pub(super) struct List {
+pub(in crate::cli) struct List {
     /// As a JSON array, one object each
     #[arg(long)]
     json: bool,
 }
 
-impl Command {
+impl List {
     pub(super) fn run(self, common: &Common) -> Result<Exit, Failure> {
-        let Self::List(List { json }) = self;
+        let Self { json } = self;
         let (config, request) = common.load()?;
         let rows = crate::app::installed(config, Directories::find(&request.variables)?)?;
         output::print(&if json { output::json(&rows)? } else { render(&rows) })?;
@@ -34,7 +28,7 @@ impl Command {
 }
 
 /// The listing for people.
-pub(super) fn render(rows: &[Installed]) -> String {
+pub(in crate::cli) fn render(rows: &[Installed]) -> String {
     let headings = ["NAME", "VERSION", "PROVIDES", "FROM", "STATE"].map(str::to_owned).to_vec();
     let row = |row: &Installed| {
         vec![
