@@ -1,5 +1,6 @@
 //! Puts the host together: configuration → plugins → library → catalog → serve → drain.
 
+mod approve;
 mod command;
 mod doctor;
 mod history;
@@ -11,7 +12,8 @@ mod warm;
 
 use std::{sync::Arc, time::Duration};
 
-pub use command::{call, check, check_library, collect, deleted, remove, saved, saved_server, serve};
+pub use approve::{Approvable, Review, Revoked, approvable, approve, review, revoke};
+pub use command::{Listed, call, check, check_library, collect, deleted, remove, saved, saved_server, serve};
 pub use doctor::{Checkup, FolderCheck, LanguageCheck, ProgramCheck, StorageCheck, doctor};
 pub use history::{Comparison, Restored, compare, history, restore};
 pub use installed::{Installed, installed};
@@ -39,6 +41,7 @@ use crate::{
     supervisor::{StopGrace, Supervisor},
     toolchain::Toolchains,
     tools::Registry,
+    trust::Trust,
 };
 
 /// The host.
@@ -108,7 +111,11 @@ impl App {
             host: Arc::new(Host {
                 settings,
                 plugins,
-                library: Library::new(storage, Identity::new(directories.state.clone())),
+                library: Library::new(
+                    storage,
+                    Identity::new(directories.state.clone()),
+                    Trust::new(directories.state.clone()),
+                ),
                 catalog: Arc::new(Catalog::new(launch.clone())),
             }),
             launch,
