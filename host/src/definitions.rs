@@ -103,7 +103,10 @@ impl Cleaner {
     /// Cleans what stands under a keyword of a schema; whether it stays.
     fn keyword(&mut self, key: &str, value: &mut Value) -> bool {
         match (key, &mut *value) {
-            ("properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas" | "dependencies", Value::Object(named)) => {
+            (
+                "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas" | "dependencies",
+                Value::Object(named),
+            ) => {
                 self.fields(named, |cleaner, _, schema| {
                     cleaner.schema(schema);
                     true
@@ -111,9 +114,9 @@ impl Cleaner {
                 true
             }
             (
-                "enum" | "const" | "required" | "dependentRequired" | "pattern" | "format" | "type" | "$ref" | "$dynamicRef"
-                | "$recursiveRef" | "$id" | "id" | "$schema" | "$anchor" | "$dynamicAnchor" | "$vocabulary"
-                | "contentEncoding" | "contentMediaType",
+                "enum" | "const" | "required" | "dependentRequired" | "pattern" | "format" | "type" | "$ref"
+                | "$dynamicRef" | "$recursiveRef" | "$id" | "id" | "$schema" | "$anchor" | "$dynamicAnchor"
+                | "$vocabulary" | "contentEncoding" | "contentMediaType",
                 kept,
             ) => {
                 self.kept_hidden |= holds_hidden(kept);
@@ -319,8 +322,9 @@ mod tests {
 
     #[test]
     fn long_texts_are_cut_and_too_many_are_left_out() {
-        let properties: Map<String, Value> =
-            (0..500).map(|n| (format!("p{n}"), json!({ "type": "string", "description": "d".repeat(50_000) }))).collect();
+        let properties: Map<String, Value> = (0..500)
+            .map(|n| (format!("p{n}"), json!({ "type": "string", "description": "d".repeat(50_000) })))
+            .collect();
         let (shown, notes) = cleaned(json!({
             "name": "t",
             "description": "A".repeat(1_000_000),

@@ -98,10 +98,13 @@ pub(super) fn render(review: &Review) -> String {
         ("saved by", review.saved_by.as_ref().map_or_else(|| "nobody knows".into(), |by| format!("{by}, as it says"))),
         ("asks for", in_words(&review.permissions)),
         ("source", format!("{} lines: {}", review.lines, review.show())),
-        ("changes", match (&review.changes, review.compared_with) {
-            (Some(changes), Some(version)) => format!("since version {version}, which was approved: {changes}"),
-            _ => "no version of it was approved before".into(),
-        }),
+        (
+            "changes",
+            match (&review.changes, review.compared_with) {
+                (Some(changes), Some(version)) => format!("since version {version}, which was approved: {changes}"),
+                _ => "no version of it was approved before".into(),
+            },
+        ),
     ];
     let mut text = output::table(&facts.map(|(name, value)| vec![name.to_owned(), value]));
     if let Some(diff) = review.diff.as_ref().filter(|diff| !diff.is_empty()) {

@@ -42,8 +42,9 @@ struct Shown<'a> {
 impl Show {
     pub(super) fn run(self, common: &Common) -> Result<Exit, Failure> {
         let (config, directories) = common.open()?;
-        let (record, versions, withheld) = crate::app::saved_server(config, directories, &self.server, self.version.map(Version))
-            .map_err(|failure| failure.context(format!("failed to show `{}`", self.server)))?;
+        let (record, versions, withheld) =
+            crate::app::saved_server(config, directories, &self.server, self.version.map(Version))
+                .map_err(|failure| failure.context(format!("failed to show `{}`", self.server)))?;
         let text = match (self.json, self.code) {
             (true, _) => output::json(&Shown { record: &record, versions: &versions, withheld: withheld.as_ref() })?,
             (_, true) => record.code,

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    app::{Checkup, FolderCheck, Installed, Listed, LanguageCheck, ProgramCheck, Restored, StorageCheck, Warmed},
+    app::{Checkup, FolderCheck, Installed, LanguageCheck, Listed, ProgramCheck, Restored, StorageCheck, Warmed},
     environment::{Entry, Kind, Pruned},
     library::{Changes, History, HistoryEntry, Lines, VersionState},
     moving::{CopiedServer, Copy, Moved, Outcome, Tally},
@@ -108,7 +108,8 @@ fn a_listing_is_one_line_each_whatever_the_names() {
         ..Summary::default()
     };
     let long = Summary { name: "n".repeat(5_000), server_id: "server-y".into(), ..Summary::default() };
-    let text = list::render(&[record().summary(), damaged, long].map(|summary| Listed { summary, approval_pending: false }));
+    let text =
+        list::render(&[record().summary(), damaged, long].map(|summary| Listed { summary, approval_pending: false }));
     assert_eq!(text.lines().count(), 4);
     insta::assert_snapshot!(text);
     assert_eq!(list::render(&[]), "no saved servers\n");

@@ -107,7 +107,8 @@ impl Drift {
     pub fn brief(&self) -> Self {
         let names = |names: &[String]| names.iter().take(MOST).map(|name| shortened(name)).collect();
         let changed = self.changed.iter().take(MOST).map(|tool| {
-            let fields = tool.fields.iter().map(|field| ChangedField { field: shortened(&field.field), ..field.clone() });
+            let fields =
+                tool.fields.iter().map(|field| ChangedField { field: shortened(&field.field), ..field.clone() });
             ChangedTool { name: shortened(&tool.name), fields: fields.collect() }
         });
         Self {
@@ -176,7 +177,8 @@ mod tests {
 
     #[test]
     fn says_which_tools_and_which_of_their_fields_differ() {
-        let schema = |b: &str| json!({ "type": "object", "properties": { "a": { "type": "integer" }, "b": { "type": b } } });
+        let schema =
+            |b: &str| json!({ "type": "object", "properties": { "a": { "type": "integer" }, "b": { "type": b } } });
         let recorded = tools(json!([
             { "name": "add", "description": "Adds", "inputSchema": schema("integer") },
             { "name": "echo" },
@@ -194,7 +196,10 @@ mod tests {
         let told = "+shout, -gone, ~add (description, inputSchema.properties.b.type, annotations)";
         assert_eq!(drift.to_string(), told);
         assert_eq!(["echo", "add", "shout", "gone"].map(|tool| drift.exposes(tool)), [true, false, false, false]);
-        assert_eq!([drift.mark("echo"), drift.mark("add"), drift.mark("shout")], [None, Some("changed"), Some("added")]);
+        assert_eq!(
+            [drift.mark("echo"), drift.mark("add"), drift.mark("shout")],
+            [None, Some("changed"), Some("added")]
+        );
         let facts = serde_json::to_value(drift.brief()).unwrap();
         let field = json!({ "field": "inputSchema.properties.b.type", "recorded": "integer", "now": "string" });
         assert_eq!(facts["changed"][0]["fields"][1], field, "{facts}");

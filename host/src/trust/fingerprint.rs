@@ -56,7 +56,10 @@ mod tests {
             SavedServer { files: [("a".to_owned(), String::new())].into(), ..record.clone() },
             SavedServer { dependencies: Dependencies::List(vec!["a".into()]), ..record.clone() },
             SavedServer { lock: Some(String::new()), ..record.clone() },
-            SavedServer { permissions: Permissions { env: vec!["A".into()], ..Permissions::default() }, ..record.clone() },
+            SavedServer {
+                permissions: Permissions { env: vec!["A".into()], ..Permissions::default() },
+                ..record.clone()
+            },
             SavedServer { limits: Limits { pids: Some(1), ..Limits::default() }, ..record.clone() },
         ];
         let all: std::collections::HashSet<_> = others.iter().chain([&record]).map(Fingerprint::of).collect();

@@ -168,7 +168,10 @@ mod tests {
             fs::write(&file, text).unwrap();
             let withheld = trust.withheld(&record).await.expect("nothing is approved");
             assert!(withheld.problem.unwrap().contains("approvals.json"), "{text}");
-            for refused in [trust.approve(&record, How::Saved).await.map(drop), trust.revoke(&"server-a".parse().unwrap(), None).await.map(drop)] {
+            for refused in [
+                trust.approve(&record, How::Saved).await.map(drop),
+                trust.revoke(&"server-a".parse().unwrap(), None).await.map(drop),
+            ] {
                 assert!(refused.unwrap_err().hint.is_some(), "{text}");
             }
             assert_eq!(fs::read_to_string(&file).unwrap(), text);

@@ -14,7 +14,9 @@ pub fn in_words(permissions: &Permissions) -> String {
         Network::Hosts(hosts) => parts.push(format!("network {}", listed(hosts))),
     }
     let lists = [("read", &permissions.read), ("write", &permissions.write), ("env", &permissions.env)];
-    parts.extend(lists.iter().filter(|(_, list)| !list.is_empty()).map(|(what, list)| format!("{what} {}", listed(list))));
+    parts.extend(
+        lists.iter().filter(|(_, list)| !list.is_empty()).map(|(what, list)| format!("{what} {}", listed(list))),
+    );
     let words = if parts.is_empty() { "nothing".to_owned() } else { parts.join("; ") };
     // an approval must be of what is read
     words.chars().map(|c| if is_hidden(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
@@ -41,7 +43,11 @@ mod tests {
             ..Permissions::default()
         };
         let text = in_words(&permissions);
-        assert!(text.starts_with("network a:443, b:80; read /x\u{fffd}✅ approved\u{fffd}; env V0, ") && !text.contains('\n'), "{text}");
+        assert!(
+            text.starts_with("network a:443, b:80; read /x\u{fffd}✅ approved\u{fffd}; env V0, ")
+                && !text.contains('\n'),
+            "{text}"
+        );
         assert!(text.ends_with("V11, and 28 more"), "{text}");
         assert_eq!(in_words(&Permissions::default()), "nothing");
         assert_eq!(in_words(&Permissions { network: Network::All, ..Permissions::default() }), "network all");
