@@ -86,6 +86,7 @@ impl Approvals {
         };
         fs::create_dir_all(state).map_err(unwritten)?;
         let lock = File::options().create(true).append(true).open(state.join(LOCK)).map_err(unwritten)?;
+        give_to_owner(&lock, state);
         lock.lock().map_err(unwritten)?;
         let mut approvals = Self::read(state)?;
         let changed = change(&mut approvals);
@@ -135,6 +136,7 @@ impl Approvals {
     fn write(&self, state: &Path) -> std::io::Result<()> {
         // readable and writable for its owner alone
         let mut file = tempfile::NamedTempFile::new_in(state)?;
+        give_to_owner(file.as_file(), state);
         file.write_all(&serde_json::to_vec_pretty(self)?)?;
         file.write_all(b"\n")?;
         file.as_file().sync_all()?;
@@ -146,5 +148,17 @@ impl Approvals {
 impl Default for Approvals {
     fn default() -> Self {
         Self { format_version: FORMAT_VERSION, servers: BTreeMap::new() }
+    }
+}
+
+/// Root, who may come in by `docker exec`, leaves behind nothing that the host could not read.
+fn give_to_owner(file: &File, folder: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt, fchown};
+        let (Ok(ours), Ok(theirs)) = (file.metadata(), fs::metadata(folder)) else { return };
+        if ours.uid() != theirs.uid() {
+            let _ = fchown(file, Some(theirs.uid()), Some(theirs.gid()));
+        }
     }
 }

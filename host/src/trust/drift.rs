@@ -83,7 +83,8 @@ pub fn drift(recorded: &[ToolDefinition], actual: &[ToolDefinition]) -> Drift {
 impl Drift {
     /// Whether something differs from what was recorded.
     pub fn is_flagged(&self) -> bool {
-        !self.unrecorded && !(self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty())
+        let differs = [self.added.len(), self.removed.len(), self.changed.len()].iter().any(|count| *count > 0);
+        differs && !self.unrecorded
     }
 
     /// Whether a tool is exactly the one that was recorded, and may stand among the host's own.

@@ -178,6 +178,19 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn root_leaves_the_file_to_the_owner_of_the_folder() {
+        use std::os::unix::fs::{MetadataExt, chown};
+        let folder = tempfile::tempdir().unwrap();
+        // an ordinary user can give nothing away, and is the owner already
+        let _ = chown(folder.path(), Some(1000), Some(1000));
+        let owner = fs::metadata(folder.path()).unwrap().uid();
+        Trust::new(folder.path().to_owned()).approve(&asking("x", "a:443"), How::Saved).await.unwrap();
+        for file in ["approvals.json", "approvals.lock"] {
+            assert_eq!(fs::metadata(folder.path().join(file)).unwrap().uid(), owner, "{file}");
+        }
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn approvals_at_the_same_time_are_all_kept() {
         let folder = tempfile::tempdir().unwrap();
