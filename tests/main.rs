@@ -36,6 +36,7 @@ mod cases {
     mod rust;
     mod s3;
     mod team;
+    mod trust;
     mod twenty;
     mod upkeep;
     mod versions;

@@ -5,28 +5,38 @@ use std::{collections::HashMap, sync::OnceLock};
 use perennial_sdk::{Error, Result, ToolDefinition};
 use serde_json::Value;
 
-use crate::schema::InputSchema;
+use crate::{
+    definitions::{Cleaned, clean},
+    schema::InputSchema,
+};
 
 /// The tools of a running server, with their input schemas compiled when first needed.
 #[derive(Debug, Default)]
 pub struct Toolset {
     definitions: Vec<ToolDefinition>,
+    notes: Vec<String>,
     by_name: HashMap<String, (usize, OnceLock<InputSchema>)>,
 }
 
 impl Toolset {
-    /// The tools of a listing. Of two with the same name the first one counts, as it does for the child.
+    /// The tools of a listing, [cleaned](clean). Of two with the same name the first one counts, as it does for the child.
     pub fn new(definitions: Vec<ToolDefinition>) -> Self {
+        let Cleaned { definitions, notes } = clean(definitions);
         let mut by_name = HashMap::with_capacity(definitions.len());
         for (index, tool) in definitions.iter().enumerate() {
             by_name.entry(tool.name.clone()).or_insert((index, OnceLock::new()));
         }
-        Self { definitions, by_name }
+        Self { definitions, notes, by_name }
     }
 
-    /// The definitions, as the child gave them.
+    /// The definitions, as the child gave them but for what nobody could see or read.
     pub fn definitions(&self) -> &[ToolDefinition] {
         &self.definitions
+    }
+
+    /// What of the definitions is not as the child gave it.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Their names.

@@ -182,6 +182,9 @@ pub struct Summary {
     /// Its tools as they were when it was saved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<ToolDefinition>,
+    /// What the server may reach.
+    #[serde(default, skip_serializing_if = "Permissions::is_default")]
+    pub permissions: Permissions,
     /// Who saved it.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "signature")]
     pub saved_by: Option<SavedBy>,
@@ -304,6 +307,7 @@ impl SavedServer {
             aliases: self.aliases.clone(),
             description: self.description.clone(),
             tools: self.tools.clone(),
+            permissions: self.permissions.clone(),
             saved_by: self.saved_by.clone(),
             damage: None,
         }

@@ -313,6 +313,7 @@ fn summary() -> Summary {
         version: Version(7),
         aliases: vec!["server-abc123".parse().unwrap()],
         description: Some("adds".into()),
+        permissions: permissions(),
         tools: vec![definition()],
         saved_by: Some(signature()),
         damage: Some("its checksum does not match".into()),

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use perennial_sdk::{Checked, ClientIdentity, Collected, Cx, Error, Retention, SavedServer, Summary, Version};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +14,7 @@ use crate::{
     exit::Failure,
     mcp::Wire,
     tools::Call,
+    trust::Withheld,
 };
 
 /// How long a session waits for plugins out of process before it begins without them. Most need a tenth of it, and many
@@ -40,23 +42,47 @@ pub fn check(config: Config, directories: Directories) -> Result<(), Failure> {
     with_app(config, directories, async |_| Ok(()))
 }
 
+/// A saved server in a listing.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Listed {
+    /// The server.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// It asks for more than it is given until somebody approves it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub approval_pending: bool,
+}
+
 /// Every saved server.
 ///
 /// # Errors
 /// Those of the storage.
-pub fn saved(config: Config, directories: Directories) -> Result<Vec<Summary>, Failure> {
-    with_app(config, directories, async |app| Ok(app.host.library.list(&Cx::detached()).await?))
+pub fn saved(config: Config, directories: Directories) -> Result<Vec<Listed>, Failure> {
+    with_app(config, directories, async |app| {
+        let (cx, library) = (Cx::detached(), &app.host.library);
+        let saved = library.list(&cx).await?;
+        let pending = library.pending(&cx, &saved).await;
+        let listed = |summary: Summary| {
+            let approval_pending = pending.contains(&summary.server_id);
+            Listed { summary, approval_pending }
+        };
+        Ok(saved.into_iter().map(listed).collect())
+    })
 }
 
 /// Every deleted server as it was, as far as its versions are kept.
 ///
 /// # Errors
 /// Those of the storage.
-pub fn deleted(config: Config, directories: Directories) -> Result<Vec<Summary>, Failure> {
-    with_app(config, directories, async |app| Ok(app.host.library.deleted(&Cx::detached()).await?))
+pub fn deleted(config: Config, directories: Directories) -> Result<Vec<Listed>, Failure> {
+    with_app(config, directories, async |app| {
+        let deleted = app.host.library.deleted(&Cx::detached()).await?;
+        Ok(deleted.into_iter().map(|summary| Listed { summary, approval_pending: false }).collect())
+    })
 }
 
-/// A saved server by its id or unique name, with the numbers of its versions.
+/// A saved server by its id or unique name, with the numbers of its versions and what is withheld from it.
 ///
 /// # Errors
 /// There is none, or several have the name; those of the storage.
@@ -65,11 +91,18 @@ pub fn saved_server(
     directories: Directories,
     reference: &str,
     version: Option<Version>,
-) -> Result<(SavedServer, Vec<Version>), Failure> {
+) -> Result<(SavedServer, Vec<Version>, Option<Withheld>), Failure> {
     with_app(config, directories, async |app| {
         let cx = Cx::detached();
         let id = app.host.library.find(&cx, reference).await?;
-        Ok((app.host.library.get(&cx, &id, version).await?, app.host.library.versions(&cx, &id).await?))
+        let library = &app.host.library;
+        let (record, versions) = (library.get(&cx, &id, version).await?, library.versions(&cx, &id).await?);
+        let withheld = library.trust().withheld(&record).await;
+        let withheld = match version {
+            Some(_) => withheld.map(|withheld| withheld.of_version(&record)),
+            None => withheld,
+        };
+        Ok((record, versions, withheld))
     })
 }
 
@@ -123,6 +156,7 @@ pub fn call(
             cancelled: CancellationToken::new(),
             progress: None,
             meta: Map::new(),
+            ask: None,
             client: Some(this_program()),
         };
         let Value::Object(request) = json!({ "serverId": id, "toolName": tool, "args": arguments }) else {

@@ -1,5 +1,6 @@
 //! Puts the host together: configuration → plugins → library → catalog → serve → drain.
 
+mod approve;
 mod audit;
 mod command;
 mod doctor;
@@ -13,8 +14,9 @@ mod warm;
 
 use std::{sync::Arc, time::Duration};
 
+pub use approve::{Approvable, Review, Revoked, approvable, approve, review, revoke};
 pub use audit::{Wanted, audited};
-pub use command::{call, check, check_library, collect, deleted, remove, saved, saved_server, serve};
+pub use command::{Listed, call, check, check_library, collect, deleted, remove, saved, saved_server, serve};
 pub use doctor::{Checkup, FolderCheck, LanguageCheck, ProgramCheck, StorageCheck, doctor};
 pub use history::{Comparison, Restored, compare, history, restore};
 pub use installed::{Installed, installed};
@@ -47,6 +49,7 @@ use crate::{
     supervisor::{StopGrace, Supervisor},
     toolchain::Toolchains,
     tools::Registry,
+    trust::Trust,
 };
 
 /// The host.
@@ -116,7 +119,11 @@ impl App {
             host: Arc::new(Host {
                 settings,
                 plugins,
-                library: Library::new(storage, Identity::new(directories.state.clone())),
+                library: Library::new(
+                    storage,
+                    Identity::new(directories.state.clone()),
+                    Trust::new(directories.state.clone()),
+                ),
                 catalog: Arc::new(Catalog::new(launch.clone())),
                 audit: Audit::new(&directories.state),
             }),

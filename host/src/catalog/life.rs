@@ -15,6 +15,7 @@ use super::{Phase, Server, Status};
 use crate::{
     launch::{Instance, Launched},
     supervisor::{Restart, StopGrace, Verdict},
+    trust::Drift,
 };
 
 /// How long the calls of an instance that was replaced may take to end.
@@ -45,6 +46,7 @@ impl Server {
                 old = Some(before);
             }
             status.generation += 1;
+            status.provenance = status.provenance.after(&status.spec, &spec);
             status.spec = Arc::new(ServerSpec { lock: launched.lock, ..spec });
             status.notes = launched.notes;
             status.tools = instance.tools();
@@ -181,7 +183,11 @@ impl Status {
 }
 
 async fn follow_tools(server: Weak<Server>, instance: Arc<Instance>) {
+    let mut noted = false;
     loop {
+        if let Some(server) = server.upgrade().filter(|_| !noted) {
+            noted = note_drift(&server);
+        }
         instance.tools_changed().await;
         let Some(server) = server.upgrade() else { return };
         server.status.send_if_modified(|status| {
@@ -192,4 +198,13 @@ async fn follow_tools(server: Weak<Server>, instance: Arc<Instance>) {
             ours
         });
     }
+}
+
+/// Says that a server has other tools than its record, if it has.
+fn note_drift(server: &Server) -> bool {
+    let drift = server.status.borrow().drift().filter(Drift::is_flagged);
+    if let Some(drift) = &drift {
+        tracing::warn!(server = %server.id, %drift, "its tools are not those that were recorded when it was saved");
+    }
+    drift.is_some()
 }

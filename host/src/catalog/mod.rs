@@ -11,7 +11,7 @@ use perennial_sdk::{Error, Result, ServerId, ServerSpec};
 
 pub use server::{Death, Phase, Server, Status};
 
-use crate::{launch::Launch, library::Shelf, supervisor::StopGrace};
+use crate::{launch::Launch, library::Shelf, supervisor::StopGrace, trust::Provenance};
 
 /// The running servers of this host, oldest first.
 pub struct Catalog {
@@ -27,16 +27,21 @@ impl Catalog {
 
     /// Adds a server under a new id and starts to bring it up; [`Server::settled`] tells how that ends.
     pub fn create(&self, spec: ServerSpec, name: Option<String>, shelf: Option<Shelf>) -> Arc<Server> {
-        self.insert(&mut self.servers(), spec, name, shelf)
+        self.insert(&mut self.servers(), spec, name, shelf, Provenance::default())
+    }
+
+    /// Adds a saved server under a new id, as [`create`](Self::create) does.
+    pub fn load(&self, spec: ServerSpec, shelf: Shelf, provenance: Provenance) -> Arc<Server> {
+        self.insert(&mut self.servers(), spec, Some(shelf.name.clone()), Some(shelf), provenance)
     }
 
     /// The instance of a saved server that was created last, or a new one: never two for two callers at once.
-    pub fn resident(&self, spec: ServerSpec, shelf: Shelf) -> Arc<Server> {
+    pub fn resident(&self, spec: ServerSpec, shelf: Shelf, provenance: Provenance) -> Arc<Server> {
         let mut servers = self.servers();
         // one that failed may have failed for a reason that has passed
         servers.retain(|_, server| !(server.stands_at(&shelf.id) && server.has_failed()));
         let there = servers.values().rev().find(|server| server.stands_at(&shelf.id)).cloned();
-        there.unwrap_or_else(|| self.insert(&mut servers, spec, Some(shelf.name.clone()), Some(shelf)))
+        there.unwrap_or_else(|| self.insert(&mut servers, spec, Some(shelf.name.clone()), Some(shelf), provenance))
     }
 
     /// A running server by its id.
@@ -77,9 +82,10 @@ impl Catalog {
         spec: ServerSpec,
         name: Option<String>,
         shelf: Option<Shelf>,
+        provenance: Provenance,
     ) -> Arc<Server> {
         let id = std::iter::repeat_with(ServerId::random).find(|id| !servers.contains_key(id)).expect("ids never end");
-        let server = Server::new(id.clone(), spec, name, shelf, self.launch.clone());
+        let server = Server::new(id.clone(), spec, name, shelf, provenance, self.launch.clone());
         servers.insert(id, server.clone());
         server.start();
         server

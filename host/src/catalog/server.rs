@@ -10,6 +10,7 @@ use crate::{
     library::Shelf,
     supervisor::Restart,
     toolset::Toolset,
+    trust::{Drift, Provenance, Withheld, drift},
 };
 
 /// A server that somebody created or loaded in this session, whether its process lives or not.
@@ -36,6 +37,8 @@ pub struct Status {
     pub name: Option<String>,
     /// Where it stands in the library.
     pub shelf: Option<Shelf>,
+    /// What its record said of it.
+    pub provenance: Provenance,
     /// What it is doing.
     pub phase: Phase,
     /// How its process ended last.
@@ -86,12 +89,14 @@ impl Server {
         spec: ServerSpec,
         name: Option<String>,
         shelf: Option<Shelf>,
+        provenance: Provenance,
         launch: Arc<Launch>,
     ) -> Arc<Self> {
         let status = Status {
             spec: Arc::new(spec),
             name,
             shelf,
+            provenance,
             phase: Phase::Building,
             death: None,
             notes: Vec::new(),
@@ -188,6 +193,16 @@ impl Server {
         });
     }
 
+    /// Remembers what was saved of it, and as which saved server.
+    pub fn record(&self, tools: Arc<Toolset>, saved: &ServerId) {
+        self.status.send_modify(|status| {
+            status.provenance.recorded = Some(tools);
+            if let Some(withheld) = &mut status.provenance.withheld {
+                withheld.remedy = Withheld::remedy(saved);
+            }
+        });
+    }
+
     /// Why a call found no process, in the words of the last death.
     pub fn gone(&self, death: Option<Death>, when: &str) -> Error {
         let Some(death) = death else {
@@ -223,6 +238,15 @@ impl Server {
     pub(super) fn workplace(&self) -> Workplace {
         let home = self.status.borrow().shelf.as_ref().map_or_else(|| self.id.clone(), |shelf| shelf.id.clone());
         Workplace { id: self.id.clone(), home }
+    }
+}
+
+impl Status {
+    /// How its tools differ from those of its record; none while it has not shown any, or has no record.
+    pub fn drift(&self) -> Option<Drift> {
+        let shown = matches!(self.phase, Phase::Ready(_)) || !self.tools.definitions().is_empty();
+        let recorded = self.provenance.recorded.as_ref().filter(|_| shown)?;
+        Some(drift(recorded.definitions(), self.tools.definitions()))
     }
 }
 

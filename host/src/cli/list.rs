@@ -1,8 +1,10 @@
 use clap::Args;
-use perennial_sdk::Summary;
 
 use super::{Common, output};
-use crate::exit::{Exit, Failure};
+use crate::{
+    app::Listed,
+    exit::{Exit, Failure},
+};
 
 /// List the saved servers
 #[derive(Args)]
@@ -31,19 +33,23 @@ impl List {
         if self.deleted && !self.json && !saved.is_empty() {
             text += "\nto bring one back: perennial history ID --restore VERSION\n";
         }
+        if !self.json && saved.iter().any(|one| one.approval_pending) {
+            text += "\nto look at what waits for an approval: perennial approve ID\n";
+        }
         output::print(&text)?;
         Ok(Exit::Done)
     }
 }
 
 /// The listing for people.
-pub(super) fn render(saved: &[Summary]) -> String {
+pub(super) fn render(saved: &[Listed]) -> String {
     if saved.is_empty() {
         return "no saved servers\n".into();
     }
     let headings = ["NAME", "ID", "LANGUAGE", "VERSION", "SAVED", "TOOLS"].map(str::to_owned).to_vec();
-    let row = |summary: &Summary| {
-        let tools: Vec<_> = summary.tools.iter().map(|tool| tool.name.as_str()).collect();
+    let row = |Listed { summary, approval_pending }: &Listed| {
+        let waits = approval_pending.then_some("(approval pending)");
+        let tools: Vec<_> = waits.into_iter().chain(summary.tools.iter().map(|tool| tool.name.as_str())).collect();
         let last = summary.damage.as_ref().map_or_else(|| tools.join(", "), |damage| format!("damaged: {damage}"));
         vec![
             shorten(&summary.name, 48),

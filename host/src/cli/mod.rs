@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand.
 
+mod approve;
 mod audit;
 mod cache;
 mod call;
@@ -67,6 +68,7 @@ enum Command {
     List(list::List),
     Show(show::Show),
     Call(call::Call),
+    Approve(approve::Approve),
     History(history::History),
     Rm(rm::Rm),
     Export(export::Export),
@@ -119,6 +121,7 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Some(Command::List(list)) => list.run(&common),
         Some(Command::Show(show)) => show.run(&common),
         Some(Command::Call(call)) => call.run(&common),
+        Some(Command::Approve(approve)) => approve.run(&common),
         Some(Command::History(history)) => history.run(&common),
         Some(Command::Rm(rm)) => rm.run(&common),
         Some(Command::Export(export)) => export.run(&common),

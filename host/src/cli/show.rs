@@ -3,7 +3,10 @@ use perennial_sdk::{Dependencies, SavedServer, Version};
 use serde::Serialize;
 
 use super::{Common, output};
-use crate::exit::{Exit, Failure};
+use crate::{
+    exit::{Exit, Failure},
+    trust::Withheld,
+};
 
 /// Show a saved server: what it is made of, its versions, its source
 #[derive(Args)]
@@ -31,17 +34,21 @@ struct Shown<'a> {
     #[serde(flatten)]
     record: &'a SavedServer,
     versions: &'a [Version],
+    /// What nobody has approved yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    withheld: Option<&'a Withheld>,
 }
 
 impl Show {
     pub(super) fn run(self, common: &Common) -> Result<Exit, Failure> {
         let (config, directories) = common.open()?;
-        let (record, versions) = crate::app::saved_server(config, directories, &self.server, self.version.map(Version))
-            .map_err(|failure| failure.context(format!("failed to show `{}`", self.server)))?;
+        let (record, versions, withheld) =
+            crate::app::saved_server(config, directories, &self.server, self.version.map(Version))
+                .map_err(|failure| failure.context(format!("failed to show `{}`", self.server)))?;
         let text = match (self.json, self.code) {
-            (true, _) => output::json(&Shown { record: &record, versions: &versions })?,
+            (true, _) => output::json(&Shown { record: &record, versions: &versions, withheld: withheld.as_ref() })?,
             (_, true) => record.code,
-            _ => render(&record, &versions),
+            _ => render(&record, &versions, withheld.as_ref()),
         };
         output::print(&text)?;
         Ok(Exit::Done)
@@ -49,7 +56,11 @@ impl Show {
 }
 
 /// The server for people.
-pub(super) fn render(record: &SavedServer, versions: &[Version]) -> String {
+pub(super) fn render(record: &SavedServer, versions: &[Version], withheld: Option<&Withheld>) -> String {
+    let approval = |withheld: &Withheld| match &withheld.problem {
+        Some(problem) => format!("unknown: {problem}"),
+        None => format!("pending: {}", withheld.remedy),
+    };
     let versions: Vec<_> = versions.iter().map(ToString::to_string).collect();
     let tools: Vec<_> = record.tools.iter().map(|tool| tool.name.as_str()).collect();
     let aliases: Vec<_> = record.aliases.iter().map(|alias| alias.as_str()).collect();
@@ -65,6 +76,7 @@ pub(super) fn render(record: &SavedServer, versions: &[Version]) -> String {
         ("tools", tools.join(", ")),
         ("dependencies", dependencies(&record.dependencies)),
         ("permissions", set(&record.permissions, record.permissions.is_default())),
+        ("approval", withheld.map(approval).unwrap_or_default()),
         ("limits", set(&record.limits, record.limits.is_default())),
         ("sha256", record.sha256.clone().unwrap_or_default()),
     ];

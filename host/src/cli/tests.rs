@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    app::{Checkup, FolderCheck, Installed, LanguageCheck, ProgramCheck, Restored, StorageCheck, Warmed},
+    app::{Checkup, FolderCheck, Installed, LanguageCheck, Listed, ProgramCheck, Restored, StorageCheck, Warmed},
     environment::{Entry, Kind, Pruned},
     library::{Changes, History, HistoryEntry, Lines, VersionState},
     moving::{CopiedServer, Copy, Moved, Outcome, Tally},
@@ -41,12 +41,13 @@ fn the_command_line_is_well_formed() {
 
 #[test]
 fn config_is_taken_before_and_after_every_subcommand() {
-    let commands: [&[&str]; 25] = [
+    let commands: [&[&str]; 26] = [
         &["serve"],
         &["tour"],
         &["list"],
         &["show", "x"],
         &["call", "x", "echo"],
+        &["approve", "x", "--yes"],
         &["history", "x", "--diff", "1", "2"],
         &["copy", "--from", "json", "--to", "json:path=/a"],
         &["export", "x"],
@@ -88,6 +89,7 @@ fn the_help_is_worth_reading() {
         "serve",
         "call",
         "show",
+        "approve",
         "history",
         "copy",
         "export",
@@ -126,7 +128,8 @@ fn a_listing_is_one_line_each_whatever_the_names() {
         ..Summary::default()
     };
     let long = Summary { name: "n".repeat(5_000), server_id: "server-y".into(), ..Summary::default() };
-    let text = list::render(&[record().summary(), damaged, long]);
+    let text =
+        list::render(&[record().summary(), damaged, long].map(|summary| Listed { summary, approval_pending: false }));
     assert_eq!(text.lines().count(), 4);
     insta::assert_snapshot!(text);
     assert_eq!(list::render(&[]), "no saved servers\n");
@@ -134,7 +137,7 @@ fn a_listing_is_one_line_each_whatever_the_names() {
 
 #[test]
 fn a_saved_server_is_shown_whole() {
-    insta::assert_snapshot!(show::render(&record(), &[Version(1), Version(2)]));
+    insta::assert_snapshot!(show::render(&record(), &[Version(1), Version(2)], None));
 }
 
 #[test]

@@ -4,25 +4,33 @@ mod changes;
 mod contested;
 mod diff;
 mod history;
+mod listing;
+mod pending;
 
 use std::sync::Arc;
 
 use chrono::{SecondsFormat, Utc};
 use perennial_sdk::{
-    Checked, ClientIdentity, Collected, Cx, DynStorage, Error, ErrorCode, Expected, Page, PutId, Result, Retention,
-    SavedServer, ServerId, ServerSpec, Summary, ToolDefinition, Version,
+    Checked, ClientIdentity, Collected, Cx, DynStorage, Error, ErrorCode, Expected, Page, Permissions, PutId, Result,
+    Retention, SavedServer, ServerId, ServerSpec, Summary, ToolDefinition, Version,
 };
 
 pub use changes::{Changes, Lines, Names, shortened};
 pub use diff::unified;
 pub use history::{History, HistoryEntry, VersionState};
+use listing::every;
+pub use listing::{deleted, listed};
 
-use crate::identity::Identity;
+use crate::{
+    identity::Identity,
+    trust::{How, Trust},
+};
 
 /// The library of saved servers.
 pub struct Library {
     storage: Arc<dyn DynStorage>,
     identity: Identity,
+    trust: Trust,
     known: history::Known,
 }
 
@@ -51,6 +59,8 @@ pub struct Manuscript<'a> {
     pub tools: &'a [ToolDefinition],
     /// Where it stands already.
     pub shelf: Option<&'a Shelf>,
+    /// What it asks for and was not given: the record goes on to ask for it.
+    pub withheld: Option<&'a Permissions>,
     /// Who asks for it.
     pub client: Option<&'a ClientIdentity>,
 }
@@ -62,17 +72,24 @@ pub struct Saved {
     pub shelf: Shelf,
     /// Somebody had deleted it, and this brought it back.
     pub revived: bool,
+    /// Why its permissions will have to be approved, though it had them here.
+    pub unapproved: Option<Error>,
 }
 
 impl Library {
-    /// A library in this storage, whose versions are signed with `identity`.
-    pub fn new(storage: Arc<dyn DynStorage>, identity: Identity) -> Self {
-        Self { storage, identity, known: history::Known::default() }
+    /// A library in this storage, whose versions are signed with `identity`, and used as `trust` has it.
+    pub fn new(storage: Arc<dyn DynStorage>, identity: Identity, trust: Trust) -> Self {
+        Self { storage, identity, trust, known: history::Known::default() }
     }
 
     /// The storage itself.
     pub fn storage(&self) -> &Arc<dyn DynStorage> {
         &self.storage
+    }
+
+    /// Which versions may use what they ask for.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// Where the records are, for people.
@@ -234,7 +251,7 @@ impl Library {
             dependencies: manuscript.spec.dependencies.clone(),
             lock: manuscript.spec.lock.clone(),
             files: manuscript.spec.files.clone(),
-            permissions: manuscript.spec.permissions.clone(),
+            permissions: manuscript.withheld.unwrap_or(&manuscript.spec.permissions).clone(),
             limits: manuscript.spec.limits.clone(),
             description: earlier.as_ref().and_then(|earlier| earlier.description.clone()),
             tools: manuscript.tools.to_vec(),
@@ -245,6 +262,11 @@ impl Library {
         if here.is_some() && key != manuscript.id && !record.aliases.contains(manuscript.id) {
             record.aliases.push(manuscript.id.clone());
         }
+        // before the put: what was acknowledged comes back with what it had here
+        let unapproved = match manuscript.withheld {
+            None => self.trust.approve(&record, How::Saved).await.err(),
+            Some(_) => None,
+        };
         let version = match self.storage.put(cx, &record, expected, &PutId::random()).await {
             Err(error) if error.code == ErrorCode::Conflict => return Err(self.contested(cx, error, key, here).await),
             version => version?,
@@ -252,6 +274,7 @@ impl Library {
         Ok(Saved {
             shelf: Shelf { id: key.clone(), version, name: name.to_owned(), settled: true, contested: None },
             revived,
+            unapproved,
         })
     }
 
@@ -336,44 +359,6 @@ impl Shelf {
     /// Whether a save under `name` belongs here, whatever the saved server is called.
     fn keeps(&self, name: &str) -> bool {
         self.contested.as_ref().map_or(self.settled, |contested| contested == name)
-    }
-}
-
-/// Every saved server of a storage, ordered by id.
-///
-/// # Errors
-/// Those of the storage.
-pub async fn listed(storage: &dyn DynStorage, cx: &Cx) -> Result<Vec<Summary>> {
-    Ok(every(storage, cx, Page::default()).await?.0)
-}
-
-/// Every deleted server of a storage as it was, ordered by id.
-///
-/// # Errors
-/// Those of the storage; `unsupported` when it cannot tell.
-pub async fn deleted(storage: &dyn DynStorage, cx: &Cx) -> Result<Vec<Summary>> {
-    let (mut all, mut page) = (Vec::new(), Page::default());
-    loop {
-        let mut listing = storage.deleted(cx, &page).await?;
-        all.append(&mut listing.items);
-        match listing.next {
-            Some(next) => page.cursor = Some(next),
-            None => return Ok(all),
-        }
-    }
-}
-
-/// Every saved server, and whether that was answered from memory.
-async fn every(storage: &dyn DynStorage, cx: &Cx, mut page: Page) -> Result<(Vec<Summary>, bool)> {
-    let (mut all, mut remembered) = (Vec::new(), false);
-    loop {
-        let mut listing = storage.list(cx, &page).await?;
-        all.append(&mut listing.items);
-        remembered |= listing.remembered;
-        match listing.next {
-            Some(next) => page.cursor = Some(next),
-            None => return Ok((all, remembered)),
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Both sides run on transports of our own, since rmcp's trust their peers too much: upstream a client may hand over any
 //! kind of descriptor and send any bytes, downstream a server that a model wrote may print whatever it likes.
 
+mod asking;
 mod calls;
 mod downstream;
 mod envelope;
@@ -16,6 +17,7 @@ mod session;
 mod stdio;
 mod upstream;
 
+pub use asking::{Ask, Decision};
 pub use calls::ProgressSink;
 pub(crate) use lines::{Line, Lines};
 pub(crate) use outbox::Outbox;

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Reply, Wire,
+    Reply, Wire, asking,
     calls::ProgressSink,
     outbox::Outbox,
     session::tool_result,
@@ -110,6 +110,7 @@ impl ServerHandler for Server {
             cancelled: context.ct.clone(),
             progress: self.progress_sink(&context),
             meta: passed_on_meta(&context),
+            ask: asking::ask(&context),
             client: context.client_info().map(|client| ClientIdentity::new(&client.name, &client.version)),
         };
         let reply = tool.call(call, params.arguments.unwrap_or_default()).await;

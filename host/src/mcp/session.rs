@@ -79,7 +79,6 @@ pub enum CallEnd {
 }
 
 const MOST_PAGES: usize = 100;
-const LONGEST_DESCRIPTION: usize = 8000;
 
 #[derive(Clone)]
 struct Host;
@@ -246,28 +245,10 @@ fn readable_tool(mut value: Value) -> Option<ToolDefinition> {
     if fields.get("outputSchema").is_some_and(|schema| !schema.is_object()) {
         fields.shift_remove("outputSchema");
     }
-    match fields.get_mut("description") {
-        Some(Value::String(text)) => *text = shown(text),
-        Some(_) => drop(fields.shift_remove("description")),
-        None => {}
+    if fields.get("description").is_some_and(|text| !text.is_string()) {
+        fields.shift_remove("description");
     }
     serde_json::from_value(value).ok()
-}
-
-/// A description as a model may see it: of bounded length, without characters that a person cannot see.
-fn shown(text: &str) -> String {
-    let visible = |c: &char| {
-        let hidden =
-            matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}');
-        !hidden && (!c.is_control() || matches!(c, '\n' | '\t'))
-    };
-    let mut visible = text.chars().filter(visible);
-    let mut kept: String = visible.by_ref().take(LONGEST_DESCRIPTION).collect();
-    let rest = visible.count();
-    if rest > 0 {
-        kept.push_str(&format!("… ({rest} more characters)"));
-    }
-    kept
 }
 
 /// The result as it came, unless it is no tool result at all.

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{lives::Lives, process::Command, transport::Mortal};
 use crate::{
+    definitions::clean,
     mcp::{CallEnd, Session, SessionLimits, ToolCall},
     supervisor::{Child, Process, Ring, StopGrace, Supervisor},
 };
@@ -113,7 +114,7 @@ impl Server {
         let limits = SessionLimits { line_bytes: command.line_bytes, start: command.start };
         let name = command.name.clone();
         match Session::open(stdin, stdout, Ring::default(), limits).await {
-            Ok((session, tools)) => Ok(Self { name, session, process, tools }),
+            Ok((session, tools)) => Ok(Self { name, session, process, tools: clean(tools).definitions }),
             Err(end) => {
                 let error = explained(&name, &process, end).await;
                 process.kill();

@@ -10,6 +10,7 @@ use super::{
     BuiltIn, Call, Effect,
     input::Parts,
     patience::{self, OutOfPatience},
+    standing,
 };
 use crate::{
     audit::Event,
@@ -116,6 +117,7 @@ fn up_reply(server: &Server, instance: &Instance, took: Duration, (first, messag
     text.push_str(&format!("\n\ntools: {}", if names.is_empty() { "none".into() } else { names.join(", ") }));
     text.push_str(&format!("\nready after {} ms", took.as_millis()));
     text.push_str("\nenforced: nothing yet; the server runs with the rights of the user");
+    text.push_str(&standing::lines(&status));
     for note in &status.notes {
         text.push_str(&format!("\nnote: {note}"));
     }
@@ -127,6 +129,8 @@ fn up_reply(server: &Server, instance: &Instance, took: Duration, (first, messag
         "tools": tools.definitions(),
         "readyAfterMs": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         "enforced": Value::Array(Vec::new()),
+        "withheld": standing::withheld(&status),
+        "drift": standing::drift(&status),
         "notes": status.notes,
     });
     Said::new(text, facts).into()

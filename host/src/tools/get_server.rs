@@ -3,7 +3,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{BuiltIn, Call, Effect, target};
+use super::{BuiltIn, Call, Effect, standing, target};
 use crate::{
     catalog::Phase,
     library::Shelf,
@@ -59,6 +59,7 @@ impl BuiltIn for GetServer {
             Some(shelf) if doing.is_none() => history(&call, shelf).await,
             _ => Value::Null,
         };
+        let (withheld, drift) = (standing::withheld(&status), standing::drift(&status));
         let facts = json!({
             "serverId": server.id,
             "name": status.name,
@@ -70,9 +71,12 @@ impl BuiltIn for GetServer {
             "files": status.spec.files,
             "dependencies": status.spec.dependencies,
             "permissions": status.spec.permissions,
+            "withheld": withheld,
             "limits": status.spec.limits,
             "enforced": [],
             "tools": status.tools.names().collect::<Vec<_>>(),
+            "toolNotes": status.tools.notes(),
+            "drift": drift,
             "saved": status.shelf.map(|shelf| json!({ "savedServerId": shelf.id, "version": shelf.version, "name": shelf.name })),
             "history": history,
             "createdAt": server.created_at.to_rfc3339(),

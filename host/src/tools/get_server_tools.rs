@@ -3,7 +3,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{BuiltIn, Call, Effect, patience, target};
+use super::{BuiltIn, Call, Effect, patience, standing, target};
 use crate::mcp::{Reply, Said};
 
 pub(super) struct GetServerTools;
@@ -27,7 +27,14 @@ impl BuiltIn for GetServerTools {
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {
         let server = target::running(&call, &arguments.server_id).await?;
         let instance = patience::ready(&call, &server).await?;
-        let facts = json!({ "tools": instance.tools().definitions() });
-        Ok(Said::new(facts.to_string(), facts).into())
+        let mut facts = json!({ "tools": instance.tools().definitions() });
+        let text = facts.to_string();
+        let status = server.status();
+        let marks = standing::marks(&status);
+        if !marks.is_null() {
+            facts["marks"] = marks;
+            facts["drift"] = standing::drift(&status);
+        }
+        Ok(Said::new(text, facts).into())
     }
 }

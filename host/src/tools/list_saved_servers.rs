@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use perennial_sdk::{Error, Result, Summary, Version};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -7,6 +9,7 @@ use super::{BuiltIn, Call, Effect};
 use crate::{
     library::shortened,
     mcp::{Reply, Said},
+    trust::{Withheld, in_words},
 };
 
 pub(super) struct ListSavedServers;
@@ -25,7 +28,17 @@ pub(super) struct Arguments {
     cursor: Option<String>,
 }
 
-/// The part of a library that one answer shows.
+/// The part of a library that one answer shows, in the order of saving.
+struct Part {
+    servers: Vec<Summary>,
+    total: usize,
+    in_library: usize,
+    earlier: usize,
+    cursor: Option<String>,
+    searched: bool,
+}
+
+/// That part in words and as facts.
 struct Shown {
     text: String,
     facts: Value,
@@ -52,14 +65,16 @@ impl BuiltIn for ListSavedServers {
         if !(1..=MOST).contains(&limit) {
             return Err(Error::invalid(format!("`limit` is {limit}")).hint(format!("it may be 1 to {MOST}")));
         }
-        let saved = call.host.library.list(&call.cx()).await?;
-        let Shown { text, facts } = show(saved, &Arguments { limit: Some(limit), ..arguments });
+        let (cx, library) = (call.cx(), &call.host.library);
+        let part = part(library.list(&cx).await?, &Arguments { limit: Some(limit), ..arguments });
+        let pending = library.pending(&cx, &part.servers).await;
+        let Shown { text, facts } = show(&part, &pending);
         Ok(Said::new(text, facts).into())
     }
 }
 
 /// A page is in the order of saving, as the guide's listing is, and the first page has what was saved last.
-fn show(mut saved: Vec<Summary>, arguments: &Arguments) -> Shown {
+fn part(mut saved: Vec<Summary>, arguments: &Arguments) -> Part {
     let in_library = saved.len();
     if let Some(query) = &arguments.query {
         let words: Vec<_> = query.split_whitespace().map(str::to_lowercase).collect();
@@ -71,25 +86,30 @@ fn show(mut saved: Vec<Summary>, arguments: &Arguments) -> Shown {
         saved.retain(|summary| position(summary) < *cursor);
     }
     let earlier = saved.len().saturating_sub(arguments.limit.unwrap_or(USUAL));
-    let page = &saved[earlier..];
-    let cursor = page.first().filter(|_| earlier > 0).map(position);
+    let cursor = saved.get(earlier).filter(|_| earlier > 0).map(position);
+    let servers = saved.split_off(earlier);
+    Part { servers, total, in_library, earlier, cursor, searched: arguments.query.is_some() }
+}
 
-    let mut text = String::from(if page.is_empty() { "📂 No saved servers found" } else { "📂 Saved servers:" });
-    for summary in page {
+/// The servers in `pending` wait for an approval.
+fn show(part: &Part, pending: &HashSet<String>) -> Shown {
+    let Part { servers, total, in_library, earlier, cursor, searched } = part;
+    let mut text = String::from(if servers.is_empty() { "📂 No saved servers found" } else { "📂 Saved servers:" });
+    for summary in servers {
         text.push('\n');
-        text.push_str(&line(summary));
+        text.push_str(&line(summary, pending.contains(&summary.server_id)));
     }
-    if page.is_empty() && in_library > 0 {
+    if servers.is_empty() && *in_library > 0 {
         text.push_str(&format!("\n   none of {in_library} fits"));
     }
-    if let Some(cursor) = &cursor {
-        let found = if arguments.query.is_some() { " that fit" } else { "" };
-        let shown = page.len();
+    if let Some(cursor) = cursor {
+        let found = if *searched { " that fit" } else { "" };
+        let shown = servers.len();
         text.push_str(&format!(
             "\n\n{shown} of {total}{found}; {earlier} were saved earlier: `cursor` \"{cursor}\" shows them, `query` searches"
         ));
     }
-    let servers: Vec<_> = page.iter().map(facts).collect();
+    let servers: Vec<_> = servers.iter().map(|one| facts(one, pending.contains(&one.server_id))).collect();
     Shown { text, facts: json!({ "servers": servers, "total": total, "cursor": cursor }) }
 }
 
@@ -113,12 +133,16 @@ fn fits(summary: &Summary, words: &[String]) -> bool {
     words.iter().all(|word| texts.iter().any(|text| text.contains(word)))
 }
 
-fn line(summary: &Summary) -> String {
+fn line(summary: &Summary, pending: bool) -> String {
     let Summary { name, server_id, language, saved_at, .. } = summary;
     let [name, language, saved_at] = [name, language, saved_at].map(|text| shortened(text));
     let mut line = format!("📄 {name} (ID: {server_id}, Language: {language}, Saved: {saved_at})");
     if summary.version > Version(1) {
         line.push_str(&format!("\n   version {}", summary.version));
+    }
+    if pending {
+        let (asked, remedy) = (in_words(&summary.permissions), Withheld::remedy(server_id));
+        line.push_str(&format!("\n   approval pending: {asked}: `{remedy}`"));
     }
     if let Some(damage) = &summary.damage {
         line.push_str(&format!("\n   cannot be loaded: {}", shortened(damage)));
@@ -126,7 +150,7 @@ fn line(summary: &Summary) -> String {
     line
 }
 
-fn facts(one: &Summary) -> Value {
+fn facts(one: &Summary, pending: bool) -> Value {
     json!({
         "savedServerId": one.server_id,
         "name": shortened(&one.name),
@@ -135,13 +159,20 @@ fn facts(one: &Summary) -> Value {
         "savedBy": one.saved_by,
         "version": one.version,
         "tools": one.tools.iter().take(MOST_TOOLS).map(|tool| shortened(&tool.name)).collect::<Vec<_>>(),
+        "approvalPending": pending,
         "damage": one.damage.as_deref().map(shortened),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use perennial_sdk::Permissions;
+
     use super::*;
+
+    fn show(saved: Vec<Summary>, arguments: &Arguments) -> Shown {
+        super::show(&part(saved, arguments), &HashSet::new())
+    }
 
     fn library(size: usize) -> Vec<Summary> {
         let summary = |number: usize| Summary {
@@ -204,5 +235,20 @@ mod tests {
         assert_eq!((text.lines().count(), text.len() < 2_000), (5, true), "{text}");
         assert!(text.ends_with("cannot be loaded: not\u{fffd}JSON"));
         assert_eq!(show(Vec::new(), &Arguments::default()).text, "📂 No saved servers found");
+    }
+
+    #[test]
+    fn what_waits_for_an_approval_is_told_below_its_line() {
+        let permissions = Permissions { env: vec!["TOKEN".into()], ..Permissions::default() };
+        let mut all = library(2);
+        all[0].permissions = permissions;
+        let pending = HashSet::from([all[0].server_id.clone()]);
+        let Shown { text, facts } = super::show(&part(all, &Arguments::default()), &pending);
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[1].starts_with("📄 Server number 0 (ID: server-000000000000, Language: rust, Saved: "), "{text}");
+        assert_eq!(lines[2], "   approval pending: env TOKEN: `perennial approve server-000000000000`");
+        assert_eq!(text.matches("approval").count(), 1);
+        let waits: Vec<_> = facts["servers"].as_array().unwrap().iter().map(|one| &one["approvalPending"]).collect();
+        assert_eq!(waits, [true, false]);
     }
 }

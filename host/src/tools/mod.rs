@@ -13,6 +13,7 @@ mod load_saved_server;
 mod patience;
 mod registry;
 mod save_server;
+mod standing;
 mod target;
 mod update_server;
 
@@ -29,7 +30,7 @@ pub use registry::Registry;
 use crate::{
     audit::{Asked, Event},
     host::Host,
-    mcp::{ProgressSink, Reply, Said},
+    mcp::{Ask, ProgressSink, Reply, Said},
 };
 
 /// A tool of the registry.
@@ -51,6 +52,8 @@ pub struct Call {
     pub progress: Option<ProgressSink>,
     /// `_meta` for the child.
     pub meta: Map<String, Value>,
+    /// Asks the person, where the client can.
+    pub ask: Option<Ask>,
     /// The program that asks, by what it says of itself.
     pub client: Option<ClientIdentity>,
 }

@@ -10,6 +10,7 @@ use crate::{
     catalog::Server,
     library::{Manuscript, Saved, Shelf},
     mcp::{Reply, Said},
+    trust::in_words,
 };
 
 pub(super) struct SaveServer;
@@ -50,14 +51,28 @@ async fn save(call: &Call, server: &Server, name: String) -> Result<Reply> {
         spec: &status.spec,
         tools: status.tools.definitions(),
         shelf: status.shelf.as_ref(),
+        withheld: status.provenance.withheld.as_ref().map(|withheld| &withheld.permissions),
         client: call.client.as_ref(),
     };
     let saved = library.save(&Cx::detached(), &manuscript, &name).await;
-    let Saved { shelf, revived } = saved.map_err(|error| contested(error, server, &name))?;
+    let Saved { shelf, revived, unapproved } = saved.map_err(|error| contested(error, server, &name))?;
     let mut text =
         format!("✅ Server {} saved as \"{name}\"\nversion {}, saved server {}", server.id, shelf.version, shelf.id);
     if revived {
         text.push_str("\nit had been deleted meanwhile, and is there again now");
+    }
+    if let Some(withheld) = &status.provenance.withheld {
+        text.push_str(&format!(
+            "\nit goes on to ask for what is withheld from it ({}), which nobody has approved: `perennial approve {}`",
+            in_words(&withheld.permissions),
+            shelf.id
+        ));
+    }
+    if let Some(error) = &unapproved {
+        text.push_str(&format!(
+            "\nits permissions could not be noted as approved ({error}): `perennial approve {}` does it",
+            shelf.id
+        ));
     }
     let facts = json!({
         "serverId": server.id,
@@ -65,8 +80,10 @@ async fn save(call: &Call, server: &Server, name: String) -> Result<Reply> {
         "name": name,
         "version": shelf.version,
         "revived": revived,
+        "approvalPending": status.provenance.withheld.is_some() || unapproved.is_some(),
         "location": library.location(),
     });
+    server.record(status.tools, &shelf.id);
     server.shelve(shelf);
     Ok(Said::new(text, facts).into())
 }

@@ -2,10 +2,23 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use perennial_sdk::{Cx, Error, ErrorCode, Result, ServerId, ServerSpec, Version};
+use perennial_sdk::{Cx, Error, ErrorCode, Permissions, Result, SavedServer, ServerId, ServerSpec, Version};
 
 use super::Call;
-use crate::{catalog::Server, library::Shelf};
+use crate::{
+    catalog::Server,
+    library::{Shelf, shortened},
+    mcp::Decision,
+    toolset::Toolset,
+    trust::{How, Provenance, Withheld, in_words},
+};
+
+/// A saved server that is to run.
+struct Taken {
+    spec: ServerSpec,
+    shelf: Shelf,
+    provenance: Provenance,
+}
 
 /// The server that `reference` means; a saved one that does not run yet is started.
 ///
@@ -39,11 +52,13 @@ pub(super) async fn running(call: &Call, reference: &str) -> Result<Arc<Server>>
 
 /// Starts a saved server under a new id, without waiting for it.
 ///
+/// Where it asks for more than it may have, the person is asked if the client can do that.
+///
 /// # Errors
-/// `not_found`, and those of the storage.
+/// `not_found`, and those of the storage; `cancelled` by the person.
 pub(super) async fn load(call: &Call, cx: &Cx, id: &ServerId, version: Option<Version>) -> Result<Arc<Server>> {
-    let (spec, shelf) = read(call, cx, id, version).await?;
-    Ok(call.host.catalog.create(spec, Some(shelf.name.clone()), Some(shelf)))
+    let Taken { spec, shelf, provenance } = read(call, cx, id, version, true).await?;
+    Ok(call.host.catalog.load(spec, shelf, provenance))
 }
 
 async fn resident(call: &Call, cx: &Cx, id: &ServerId) -> Result<Arc<Server>> {
@@ -52,11 +67,11 @@ async fn resident(call: &Call, cx: &Cx, id: &ServerId) -> Result<Arc<Server>> {
     {
         return Ok(server);
     }
-    let (spec, shelf) = read(call, cx, id, None).await?;
-    Ok(call.host.catalog.resident(spec, shelf))
+    let Taken { spec, shelf, provenance } = read(call, cx, id, None, false).await?;
+    Ok(call.host.catalog.resident(spec, shelf, provenance))
 }
 
-async fn read(call: &Call, cx: &Cx, id: &ServerId, version: Option<Version>) -> Result<(ServerSpec, Shelf)> {
+async fn read(call: &Call, cx: &Cx, id: &ServerId, version: Option<Version>, ask: bool) -> Result<Taken> {
     let saved = call.host.library.get(cx, id, version).await?;
     let newest = match version {
         Some(_) => call.host.library.versions(cx, id).await?.last().copied().unwrap_or(saved.version),
@@ -70,7 +85,46 @@ async fn read(call: &Call, cx: &Cx, id: &ServerId, version: Option<Version>) -> 
         settled: false,
         contested: None,
     };
-    Ok((ServerSpec { language, ..saved.spec() }, shelf))
+    let withheld = withheld(call, &saved, saved.version != newest, ask).await?;
+    let mut spec = ServerSpec { language, ..saved.spec() };
+    if withheld.is_some() {
+        spec.permissions = Permissions::default();
+    }
+    let recorded = Some(Arc::new(Toolset::new(saved.tools)));
+    Ok(Taken { spec, shelf, provenance: Provenance { withheld, recorded } })
+}
+
+/// What this version asks for and does not get, after the person was asked where that is possible.
+async fn withheld(call: &Call, saved: &SavedServer, earlier: bool, ask: bool) -> Result<Option<Withheld>> {
+    let trust = call.host.library.trust();
+    let Some(withheld) = trust.withheld(saved).await else { return Ok(None) };
+    let withheld = if earlier { withheld.of_version(saved) } else { withheld };
+    let Some(ask) = call.ask.as_ref().filter(|_| ask && withheld.problem.is_none()) else { return Ok(Some(withheld)) };
+    match ask(question(saved, &withheld)).await {
+        Decision::Defaults => Ok(Some(withheld)),
+        Decision::Cancel => Err(Error::new(ErrorCode::Cancelled, "the person cancelled it")),
+        Decision::Approve => match trust.approve(saved, How::Asked).await {
+            Ok(_) => Ok(None),
+            Err(error) => Ok(Some(Withheld { problem: Some(error.to_string()), ..withheld })),
+        },
+    }
+}
+
+fn question(saved: &SavedServer, withheld: &Withheld) -> String {
+    let by = saved.saved_by.as_ref().map(|by| format!(" by {}", shortened(&by.to_string()))).unwrap_or_default();
+    let mut text = format!(
+        "The saved server \"{}\" ({}, version {}, saved {}{by}) came from outside this installation and asks for: {}.",
+        shortened(&saved.name),
+        saved.server_id,
+        saved.version,
+        shortened(&saved.saved_at),
+        in_words(&withheld.permissions),
+    );
+    text += &format!(
+        " Approving holds for exactly this content. `perennial show {} --version {}` shows its source, `{}` what changed.",
+        saved.server_id, saved.version, withheld.remedy
+    );
+    text
 }
 
 /// The servers of a name by the id that people know them by, each with the instance that was started last.
