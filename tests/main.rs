@@ -15,6 +15,7 @@ mod cases {
     mod cli;
     mod clients;
     mod config;
+    mod exposure;
     mod guide;
     mod library;
     mod moving;

@@ -10,6 +10,7 @@ pub mod config;
 pub mod current;
 pub mod environment;
 pub mod exit;
+pub mod exposure;
 pub mod host;
 pub mod identity;
 pub mod launch;

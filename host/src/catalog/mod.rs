@@ -27,7 +27,7 @@ impl Catalog {
 
     /// Adds a server under a new id and starts to bring it up; [`Server::settled`] tells how that ends.
     pub fn create(&self, spec: ServerSpec, name: Option<String>, shelf: Option<Shelf>) -> Arc<Server> {
-        self.insert(&mut self.servers(), spec, name, shelf)
+        self.insert(&mut self.servers(), spec, name, shelf, false)
     }
 
     /// The instance of a saved server that was created last, or a new one: never two for two callers at once.
@@ -36,7 +36,7 @@ impl Catalog {
         // one that failed may have failed for a reason that has passed
         servers.retain(|_, server| !(server.stands_at(&shelf.id) && server.has_failed()));
         let there = servers.values().rev().find(|server| server.stands_at(&shelf.id)).cloned();
-        there.unwrap_or_else(|| self.insert(&mut servers, spec, Some(shelf.name.clone()), Some(shelf)))
+        there.unwrap_or_else(|| self.insert(&mut servers, spec, Some(shelf.name.clone()), Some(shelf), true))
     }
 
     /// A running server by its id.
@@ -77,9 +77,10 @@ impl Catalog {
         spec: ServerSpec,
         name: Option<String>,
         shelf: Option<Shelf>,
+        lazy: bool,
     ) -> Arc<Server> {
         let id = std::iter::repeat_with(ServerId::random).find(|id| !servers.contains_key(id)).expect("ids never end");
-        let server = Server::new(id.clone(), spec, name, shelf, self.launch.clone());
+        let server = Server::new(id.clone(), spec, name, shelf, lazy, self.launch.clone());
         servers.insert(id, server.clone());
         server.start();
         server

@@ -8,6 +8,7 @@ mod config;
 mod copy;
 mod doctor;
 mod export;
+mod expose;
 mod fsck;
 mod gc;
 mod history;
@@ -69,6 +70,7 @@ enum Command {
     Call(call::Call),
     History(history::History),
     Rm(rm::Rm),
+    Expose(expose::Expose),
     Export(export::Export),
     Import(import::Import),
     Copy(copy::Copy),
@@ -121,6 +123,7 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Some(Command::Call(call)) => call.run(&common),
         Some(Command::History(history)) => history.run(&common),
         Some(Command::Rm(rm)) => rm.run(&common),
+        Some(Command::Expose(expose)) => expose.run(&common),
         Some(Command::Export(export)) => export.run(&common),
         Some(Command::Import(import)) => import.run(&common),
         Some(Command::Copy(copy)) => copy.run(&common),

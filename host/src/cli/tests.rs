@@ -37,7 +37,7 @@ fn the_command_line_is_well_formed() {
 
 #[test]
 fn config_is_taken_before_and_after_every_subcommand() {
-    let commands: [&[&str]; 19] = [
+    let commands: [&[&str]; 20] = [
         &["serve"],
         &["tour"],
         &["list"],
@@ -51,6 +51,7 @@ fn config_is_taken_before_and_after_every_subcommand() {
         &["fsck", "--repair"],
         &["gc", "--dry-run"],
         &["audit", "--event", "denial"],
+        &["expose", "x", "--hide"],
         &["warm"],
         &["doctor", "python"],
         &["cache", "ls"],
@@ -80,6 +81,7 @@ fn the_help_is_worth_reading() {
         "show",
         "history",
         "copy",
+        "expose",
         "export",
         "import",
         "fsck",

@@ -62,6 +62,8 @@ pub struct Saved {
     pub shelf: Shelf,
     /// Somebody had deleted it, and this brought it back.
     pub revived: bool,
+    /// What was written.
+    pub record: SavedServer,
 }
 
 impl Library {
@@ -252,6 +254,7 @@ impl Library {
         Ok(Saved {
             shelf: Shelf { id: key.clone(), version, name: name.to_owned(), settled: true, contested: None },
             revived,
+            record: SavedServer { version, ..record },
         })
     }
 

@@ -53,7 +53,7 @@ async fn save(call: &Call, server: &Server, name: String) -> Result<Reply> {
         client: call.client.as_ref(),
     };
     let saved = library.save(&Cx::detached(), &manuscript, &name).await;
-    let Saved { shelf, revived } = saved.map_err(|error| contested(error, server, &name))?;
+    let Saved { shelf, revived, record } = saved.map_err(|error| contested(error, server, &name))?;
     let mut text =
         format!("✅ Server {} saved as \"{name}\"\nversion {}, saved server {}", server.id, shelf.version, shelf.id);
     if revived {
@@ -68,6 +68,7 @@ async fn save(call: &Call, server: &Server, name: String) -> Result<Reply> {
         "location": library.location(),
     });
     server.shelve(shelf);
+    call.host.exposure.saved(&record).await;
     Ok(Said::new(text, facts).into())
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use perennial_sdk::{Cx, Error, ErrorCode, Result, ServerId, ServerSpec, Version};
 
 use super::Call;
-use crate::{catalog::Server, library::Shelf};
+use crate::{catalog::Server, host::Host, library::Shelf};
 
 /// The server that `reference` means; a saved one that does not run yet is started.
 ///
@@ -42,27 +42,45 @@ pub(super) async fn running(call: &Call, reference: &str) -> Result<Arc<Server>>
 /// # Errors
 /// `not_found`, and those of the storage.
 pub(super) async fn load(call: &Call, cx: &Cx, id: &ServerId, version: Option<Version>) -> Result<Arc<Server>> {
-    let (spec, shelf) = read(call, cx, id, version).await?;
+    let (spec, shelf) = read(&call.host, cx, id, version).await?;
     Ok(call.host.catalog.create(spec, Some(shelf.name.clone()), Some(shelf)))
 }
 
-async fn resident(call: &Call, cx: &Cx, id: &ServerId) -> Result<Arc<Server>> {
+/// The instance of a saved server that was started last, or a new one.
+///
+/// # Errors
+/// `not_found`, and those of the storage.
+pub(super) async fn resident(call: &Call, cx: &Cx, id: &ServerId) -> Result<Arc<Server>> {
+    resident_of(&call.host, cx, id).await
+}
+
+/// Starts a saved server, by its id or unique name, unless it is up.
+///
+/// # Errors
+/// `not_found`, and those of the storage.
+pub async fn start_saved(host: &Host, reference: &str) -> Result<Arc<Server>> {
+    let cx = Cx::detached();
+    let id = host.library.find(&cx, reference).await?;
+    resident_of(host, &cx, &id).await
+}
+
+async fn resident_of(host: &Host, cx: &Cx, id: &ServerId) -> Result<Arc<Server>> {
     if let Some(server) =
-        call.host.catalog.list().into_iter().rev().find(|server| server.stands_at(id) && !server.has_failed())
+        host.catalog.list().into_iter().rev().find(|server| server.stands_at(id) && !server.has_failed())
     {
         return Ok(server);
     }
-    let (spec, shelf) = read(call, cx, id, None).await?;
-    Ok(call.host.catalog.resident(spec, shelf))
+    let (spec, shelf) = read(host, cx, id, None).await?;
+    Ok(host.catalog.resident(spec, shelf))
 }
 
-async fn read(call: &Call, cx: &Cx, id: &ServerId, version: Option<Version>) -> Result<(ServerSpec, Shelf)> {
-    let saved = call.host.library.get(cx, id, version).await?;
+async fn read(host: &Host, cx: &Cx, id: &ServerId, version: Option<Version>) -> Result<(ServerSpec, Shelf)> {
+    let saved = host.library.get(cx, id, version).await?;
     let newest = match version {
-        Some(_) => call.host.library.versions(cx, id).await?.last().copied().unwrap_or(saved.version),
+        Some(_) => host.library.versions(cx, id).await?.last().copied().unwrap_or(saved.version),
         None => saved.version,
     };
-    let (_, language) = call.host.plugins.runtime(&saved.language)?;
+    let (_, language) = host.plugins.runtime(&saved.language)?;
     let shelf = Shelf {
         id: saved.server_id.parse()?,
         version: newest,
