@@ -16,6 +16,7 @@ mod cases {
     mod clients;
     mod compat;
     mod config;
+    mod exposure;
     mod guide;
     mod library;
     mod moving;

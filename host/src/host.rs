@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{audit::Audit, catalog::Catalog, config::Config, current::Current, library::Library, plugins::Plugins};
+use crate::{
+    audit::Audit, catalog::Catalog, config::Config, current::Current, exposure::Exposure, library::Library,
+    plugins::Plugins,
+};
 
 /// The parts of this program that a tool may touch.
 pub struct Host {
@@ -11,7 +14,9 @@ pub struct Host {
     /// What is installed.
     pub plugins: Arc<Plugins>,
     /// The saved servers.
-    pub library: Library,
+    pub library: Arc<Library>,
+    /// Which of their tools stand in the list.
+    pub exposure: Arc<Exposure>,
     /// The running servers.
     pub catalog: Arc<Catalog>,
     /// Who did what.
@@ -31,6 +36,8 @@ pub struct Settings {
     pub start_timeout: Duration,
     /// How long installing dependencies and building may take together.
     pub build_timeout: Duration,
+    /// How long a saved server that a call started stays up when nobody calls it.
+    pub idle: Duration,
     /// How long a caller waits for a server that comes up before it is told how far that is.
     pub patience: Duration,
 }
@@ -46,6 +53,7 @@ impl From<&Config> for Settings {
             start_timeout: limits.start_timeout_s.duration(),
             build_timeout: limits.build_timeout_s.duration(),
             patience: limits.patience_s.duration(),
+            idle: config.exposure.idle_s.duration(),
         }
     }
 }

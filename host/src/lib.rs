@@ -11,6 +11,7 @@ pub mod current;
 pub mod definitions;
 pub mod environment;
 pub mod exit;
+pub mod exposure;
 pub mod host;
 pub mod identity;
 pub mod launch;

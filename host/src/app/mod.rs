@@ -4,6 +4,7 @@ mod approve;
 mod audit;
 mod command;
 mod doctor;
+mod expose;
 mod history;
 mod installed;
 mod kit;
@@ -18,6 +19,7 @@ pub use approve::{Approvable, Review, Revoked, approvable, approve, review, revo
 pub use audit::{Wanted, audited};
 pub use command::{Listed, call, check, check_library, collect, deleted, remove, saved, saved_server, serve};
 pub use doctor::{Checkup, FolderCheck, LanguageCheck, ProgramCheck, StorageCheck, doctor};
+pub use expose::{Exposed, expose};
 pub use history::{Comparison, Restored, compare, history, restore};
 pub use installed::{Installed, installed};
 pub use kit::{
@@ -39,6 +41,7 @@ use crate::{
     config::{Address, Config, ConfigError, CrateIndex, Directories},
     current::Current,
     environment::{Environments, Quota, Registries},
+    exposure::Exposure,
     host::{Host, Settings},
     identity::Identity,
     launch::Launch,
@@ -48,7 +51,7 @@ use crate::{
     sources::Sources,
     supervisor::{StopGrace, Supervisor},
     toolchain::Toolchains,
-    tools::Registry,
+    tools::{self, Registry},
     trust::Trust,
 };
 
@@ -60,6 +63,7 @@ pub struct App {
     pub registry: Arc<Registry>,
     launch: Arc<Launch>,
     supervisor: Arc<Supervisor>,
+    eager: Vec<String>,
 }
 
 /// How long answers that are on their way may take once the client has closed its end.
@@ -107,7 +111,13 @@ impl App {
             servers_dir: directories.state.join("servers"),
             settings: settings.clone(),
         });
-        let registry = Arc::new(Registry::new(plugins.tool_providers(), plugins.is_complete()));
+        let library = Arc::new(Library::new(
+            storage,
+            Identity::new(directories.state.clone()),
+            Trust::new(directories.state.clone()),
+        ));
+        let exposure = Arc::new(Exposure::new(&directories.state, library.location(), config.into()));
+        let registry = Arc::new(Registry::new(plugins.tool_providers(), exposure.clone()));
         let joined = registry.clone();
         plugins.hear_of_late(move |plugin| {
             if let Some(tools) = plugin.opened.tools.clone() {
@@ -119,16 +129,14 @@ impl App {
             host: Arc::new(Host {
                 settings,
                 plugins,
-                library: Library::new(
-                    storage,
-                    Identity::new(directories.state.clone()),
-                    Trust::new(directories.state.clone()),
-                ),
+                library,
+                exposure,
                 catalog: Arc::new(Catalog::new(launch.clone())),
                 audit: Audit::new(&directories.state),
             }),
             launch,
             supervisor,
+            eager: config.exposure.eager.clone(),
         }))
     }
 
@@ -145,6 +153,7 @@ impl App {
             launch.environments.sweep().await;
             let _ = tokio::task::spawn_blocking(move || launch.sources.sweep()).await;
         });
+        self.start_ahead();
         let serving =
             tokio::spawn(server::serve(self.host.clone(), self.registry.clone(), wire, ended.clone(), stop.clone()));
         let left = tokio::select! {
@@ -160,6 +169,18 @@ impl App {
         match served {
             Ok(Ok(result)) => result,
             _ => Ok(()),
+        }
+    }
+
+    /// Starts the saved servers that are to be up before anybody calls them, behind everybody's back.
+    fn start_ahead(self: &Arc<Self>) {
+        for reference in self.eager.clone() {
+            let host = self.host.clone();
+            tokio::spawn(async move {
+                if let Err(error) = tools::start_saved(&host, &reference).await {
+                    tracing::warn!(%error, server = reference, "a saved server was not started ahead");
+                }
+            });
         }
     }
 

@@ -54,6 +54,7 @@ impl Reloading {
         log::adjust(&reloaded.config.log.level.clone().adjusted(verbose, quiet));
         app.launch.environments.change(registries, super::quota(&reloaded.config));
         app.host.settings.replace(Settings::from(&reloaded.config));
+        app.host.exposure.change((&reloaded.config).into()).await;
         self.config = reloaded.config;
         // warnings, since the usual level would keep an answer from whoever asked
         match reloaded.changed.as_slice() {

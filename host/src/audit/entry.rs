@@ -166,6 +166,18 @@ impl Asked {
         asked
     }
 
+    /// A call of a saved server's tool by its name in the host's own list.
+    pub fn of_saved(
+        saved: &ServerId,
+        tool: &str,
+        arguments: &Map<String, Value>,
+        client: Option<&ClientIdentity>,
+    ) -> Self {
+        let mut asked = Self::of_plugin(tool, arguments, client);
+        asked.0.saved = Some(saved.to_string());
+        asked
+    }
+
     /// What became of it.
     pub fn answered(self, reply: &Reply, cancelled: bool) -> Entry {
         let Self(mut entry, begun) = self;

@@ -141,6 +141,10 @@ impl Server {
             current
         });
         if taken {
+            if self.lazy {
+                self.touch();
+                tokio::spawn(rest(Arc::downgrade(&self), instance.clone()));
+            }
             tokio::spawn(self.watch(instance));
         } else {
             instance.stop(StopGrace::default()).await;
@@ -179,6 +183,40 @@ impl Server {
 impl Status {
     fn runs(&self, instance: &Arc<Instance>) -> bool {
         matches!(&self.phase, Phase::Ready(current) if Arc::ptr_eq(current, instance))
+    }
+}
+
+/// Ends the process of a server that nobody has called for a while.
+async fn rest(server: Weak<Server>, instance: Arc<Instance>) {
+    loop {
+        let left = {
+            let Some(server) = server.upgrade() else { return };
+            server.launch.settings.get().idle.saturating_sub(server.unused_for())
+        };
+        if !left.is_zero() {
+            tokio::time::sleep(left).await;
+            continue;
+        }
+        instance.session.idle().await;
+        let Some(server) = server.upgrade() else { return };
+        let idle = server.launch.settings.get().idle;
+        let mut replaced = false;
+        let ends = server.status.send_if_modified(|status| {
+            replaced = !status.runs(&instance);
+            // whoever calls says so before it looks at the status, so that no call finds a process that is ended here
+            let ends = !replaced && server.unused_for() >= idle;
+            if ends {
+                status.phase = Phase::Stopped(None);
+                status.generation += 1;
+            }
+            ends
+        });
+        if ends {
+            instance.stop(StopGrace::default()).await;
+        }
+        if ends || replaced {
+            return;
+        }
     }
 }
 

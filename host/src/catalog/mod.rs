@@ -27,12 +27,12 @@ impl Catalog {
 
     /// Adds a server under a new id and starts to bring it up; [`Server::settled`] tells how that ends.
     pub fn create(&self, spec: ServerSpec, name: Option<String>, shelf: Option<Shelf>) -> Arc<Server> {
-        self.insert(&mut self.servers(), spec, name, shelf, Provenance::default())
+        self.insert(&mut self.servers(), spec, name, shelf, Provenance::default(), false)
     }
 
     /// Adds a saved server under a new id, as [`create`](Self::create) does.
     pub fn load(&self, spec: ServerSpec, shelf: Shelf, provenance: Provenance) -> Arc<Server> {
-        self.insert(&mut self.servers(), spec, Some(shelf.name.clone()), Some(shelf), provenance)
+        self.insert(&mut self.servers(), spec, Some(shelf.name.clone()), Some(shelf), provenance, false)
     }
 
     /// The instance of a saved server that was created last, or a new one: never two for two callers at once.
@@ -41,7 +41,8 @@ impl Catalog {
         // one that failed may have failed for a reason that has passed
         servers.retain(|_, server| !(server.stands_at(&shelf.id) && server.has_failed()));
         let there = servers.values().rev().find(|server| server.stands_at(&shelf.id)).cloned();
-        there.unwrap_or_else(|| self.insert(&mut servers, spec, Some(shelf.name.clone()), Some(shelf), provenance))
+        there
+            .unwrap_or_else(|| self.insert(&mut servers, spec, Some(shelf.name.clone()), Some(shelf), provenance, true))
     }
 
     /// A running server by its id.
@@ -83,9 +84,10 @@ impl Catalog {
         name: Option<String>,
         shelf: Option<Shelf>,
         provenance: Provenance,
+        lazy: bool,
     ) -> Arc<Server> {
         let id = std::iter::repeat_with(ServerId::random).find(|id| !servers.contains_key(id)).expect("ids never end");
-        let server = Server::new(id.clone(), spec, name, shelf, provenance, self.launch.clone());
+        let server = Server::new(id.clone(), spec, name, shelf, provenance, lazy, self.launch.clone());
         servers.insert(id, server.clone());
         server.start();
         server

@@ -1,4 +1,10 @@
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 use perennial_sdk::{Error, Progress, Result, ServerId, ServerSpec};
@@ -24,6 +30,11 @@ pub struct Server {
     /// Held while it is changed, from reading what it was to the swap: no change may undo another.
     pub changing: tokio::sync::Mutex<()>,
     pub(super) launch: Arc<Launch>,
+    /// Whether its process may end when nobody calls it: it was started by a call and comes back by the next one.
+    pub(super) lazy: bool,
+    begun: Instant,
+    /// Milliseconds after `begun` when it was called last.
+    used: AtomicU64,
     pub(super) status: watch::Sender<Status>,
     pub(super) progress: watch::Sender<Option<Progress>>,
 }
@@ -90,6 +101,7 @@ impl Server {
         name: Option<String>,
         shelf: Option<Shelf>,
         provenance: Provenance,
+        lazy: bool,
         launch: Arc<Launch>,
     ) -> Arc<Self> {
         let status = Status {
@@ -112,6 +124,9 @@ impl Server {
             saving: tokio::sync::Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             launch,
+            lazy,
+            begun: Instant::now(),
+            used: AtomicU64::new(0),
             status: watch::Sender::new(status),
             progress: watch::Sender::new(None),
         })
@@ -168,6 +183,17 @@ impl Server {
             self.start();
         }
         self.settled().await
+    }
+
+    /// Somebody calls it, or did until now.
+    pub fn touch(&self) {
+        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.used.store(now, Ordering::SeqCst);
+    }
+
+    /// How long nobody has called it.
+    pub(super) fn unused_for(&self) -> Duration {
+        self.begun.elapsed().saturating_sub(Duration::from_millis(self.used.load(Ordering::SeqCst)))
     }
 
     /// Whether it is this saved server.

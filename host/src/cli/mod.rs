@@ -9,6 +9,7 @@ mod config;
 mod copy;
 mod doctor;
 mod export;
+mod expose;
 mod fsck;
 mod gc;
 mod history;
@@ -71,6 +72,7 @@ enum Command {
     Approve(approve::Approve),
     History(history::History),
     Rm(rm::Rm),
+    Expose(expose::Expose),
     Export(export::Export),
     Import(import::Import),
     Copy(copy::Copy),
@@ -124,6 +126,7 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Some(Command::Approve(approve)) => approve.run(&common),
         Some(Command::History(history)) => history.run(&common),
         Some(Command::Rm(rm)) => rm.run(&common),
+        Some(Command::Expose(expose)) => expose.run(&common),
         Some(Command::Export(export)) => export.run(&common),
         Some(Command::Import(import)) => import.run(&common),
         Some(Command::Copy(copy)) => copy.run(&common),

@@ -41,7 +41,7 @@ fn the_command_line_is_well_formed() {
 
 #[test]
 fn config_is_taken_before_and_after_every_subcommand() {
-    let commands: [&[&str]; 26] = [
+    let commands: [&[&str]; 27] = [
         &["serve"],
         &["tour"],
         &["list"],
@@ -56,6 +56,7 @@ fn config_is_taken_before_and_after_every_subcommand() {
         &["fsck", "--repair"],
         &["gc", "--dry-run"],
         &["audit", "--event", "denial"],
+        &["expose", "x", "--hide"],
         &["warm"],
         &["doctor", "python"],
         &["cache", "ls"],
@@ -92,6 +93,7 @@ fn the_help_is_worth_reading() {
         "approve",
         "history",
         "copy",
+        "expose",
         "export",
         "import",
         "fsck",

@@ -1,12 +1,25 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// `[exposure]`: which servers' tools stand in the host's own tool list.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+use super::{Seconds, Whole};
+
+/// `[exposure]`: which saved servers' tools stand in the host's own tool list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Exposure {
     /// Whose tools.
     pub mode: ExposureMode,
+    /// In the mode `auto`, the tokens that the tools of saved servers may cost a model in every conversation, by the rule
+    /// of four bytes of JSON for one. What has no room is found by `find-tools` and called by `execute-tool`.
+    pub auto_tokens: Whole<0, 1_000_000>,
+    /// The most tools, in any mode.
+    pub max_tools: Whole<0, 10_000>,
+    /// The most KiB of definitions, in any mode.
+    pub max_kb: Whole<0, 65_536>,
+    /// Saved servers, by id or unique name, that are started ahead, before anybody calls them.
+    pub eager: Vec<String>,
+    /// Seconds without a call after which a saved server that was started by one is ended; the next call starts it again.
+    pub idle_s: Seconds,
 }
 
 /// Whose tools stand in the host's own tool list.
@@ -22,4 +35,17 @@ pub enum ExposureMode {
     Listed,
     /// Nobody's.
     None,
+}
+
+impl Default for Exposure {
+    fn default() -> Self {
+        Self {
+            mode: ExposureMode::Auto,
+            auto_tokens: Whole::new(8000),
+            max_tools: Whole::new(1000),
+            max_kb: Whole::new(1024),
+            eager: Vec::new(),
+            idle_s: Seconds::new(900.0),
+        }
+    }
 }

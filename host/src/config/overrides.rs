@@ -47,6 +47,10 @@ overrides! {
     "PERENNIAL_CACHE_MAX_GB" => cache.max_gb ("cache.max_gb");
     "PERENNIAL_CACHE_MAX_ENVIRONMENT_GB" => cache.max_environment_gb ("cache.max_environment_gb");
     "PERENNIAL_EXPOSURE_MODE" => exposure.mode ("exposure.mode");
+    "PERENNIAL_EXPOSURE_AUTO_TOKENS" => exposure.auto_tokens ("exposure.auto_tokens");
+    "PERENNIAL_EXPOSURE_MAX_TOOLS" => exposure.max_tools ("exposure.max_tools");
+    "PERENNIAL_EXPOSURE_MAX_KB" => exposure.max_kb ("exposure.max_kb");
+    "PERENNIAL_EXPOSURE_IDLE_S" => exposure.idle_s ("exposure.idle_s");
     "PERENNIAL_LOG" => log.level ("log.level");
 }
 

@@ -46,6 +46,7 @@ impl Config {
             },
             registries: new.registries.clone(),
             cache: new.cache.clone(),
+            exposure: new.exposure.clone(),
             log: new.log.clone(),
             origin: new.origin.clone(),
             ..self.clone()

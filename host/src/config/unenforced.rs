@@ -22,7 +22,6 @@ const LATER: &[&str] = &[
     "policy.read",
     "policy.write",
     "policy.env",
-    "exposure.mode",
 ];
 
 impl Config {

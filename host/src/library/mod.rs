@@ -74,6 +74,8 @@ pub struct Saved {
     pub revived: bool,
     /// Why its permissions will have to be approved, though it had them here.
     pub unapproved: Option<Error>,
+    /// What was written.
+    pub record: SavedServer,
 }
 
 impl Library {
@@ -275,6 +277,7 @@ impl Library {
             shelf: Shelf { id: key.clone(), version, name: name.to_owned(), settled: true, contested: None },
             revived,
             unapproved,
+            record: SavedServer { version, ..record },
         })
     }
 

@@ -70,9 +70,14 @@ pub async fn serve(
 }
 
 /// Says that there are more tools. A client that did not `initialize` asks for the list when it wants it.
-async fn tell_of_tools(mut added: watch::Receiver<()>, outbox: Option<Outbox>) {
+async fn tell_of_tools([mut plugins, mut saved]: [watch::Receiver<()>; 2], outbox: Option<Outbox>) {
     let Some(outbox) = outbox else { return };
-    while added.changed().await.is_ok() {
+    loop {
+        tokio::select! {
+            Ok(()) = plugins.changed() => {}
+            Ok(()) = saved.changed() => {}
+            else => return,
+        }
         let line = json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" });
         let _ = outbox.send(Bytes::from(format!("{line}\n"))).await;
     }
@@ -81,8 +86,7 @@ async fn tell_of_tools(mut added: watch::Receiver<()>, outbox: Option<Outbox>) {
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         let us = Implementation::new("perennial", env!("CARGO_PKG_VERSION")).with_title("Perennial");
-        let tools = ServerCapabilities::builder().enable_tools();
-        let capabilities = if self.registry.is_complete() { tools } else { tools.enable_tool_list_changed() };
+        let capabilities = ServerCapabilities::builder().enable_tools().enable_tool_list_changed();
         ServerConfig::new(capabilities.build()).with_server_info(us).with_instructions(INSTRUCTIONS)
     }
 
@@ -91,7 +95,7 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let tools = self.registry.definitions().into_iter().filter_map(tool).collect();
+        let tools = self.registry.definitions(&self.host.library).await.into_iter().filter_map(tool).collect();
         Ok(ListToolsResult::with_all_items(tools))
     }
 

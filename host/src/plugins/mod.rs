@@ -164,11 +164,6 @@ impl Plugins {
         all.into_iter()
     }
 
-    /// Whether all are open, or never will be.
-    pub fn is_complete(&self) -> bool {
-        !self.others.iter().any(Opening::is_pending)
-    }
-
     /// Hears of those that are still being opened when they are open. One that does not open is told of in the log.
     pub fn hear_of_late(&self, hear: impl Fn(&Plugin) + Send + Sync + 'static) {
         let hear = Arc::new(hear);

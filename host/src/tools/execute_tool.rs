@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use perennial_sdk::{Error, ErrorCode, Result};
 use schemars::JsonSchema;
@@ -73,37 +73,48 @@ impl BuiltIn for ExecuteTool {
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {
         let Arguments { server_id, tool_name, args } = arguments;
         let server = target::running(&call, &server_id).await?;
-        let instance = patience::ready(&call, &server).await?;
-        let args = Value::Object(args);
-        instance.tools().check(&tool_name, &args).map_err(|error| corrected(error, &server_id, &tool_name))?;
-        let Value::Object(args) = args else { unreachable!("it was made an object above") };
-        let status = server.status();
-        let limit = status.spec.limits.call_timeout_s.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        let limit = limit.unwrap_or(call.host.settings.get().call_timeout);
-        let answered = instance
-            .session
-            .call(ToolCall {
-                name: tool_name.clone(),
-                arguments: args,
-                meta: call.meta,
-                progress: call.progress,
-                limit,
-                cancelled: call.cancelled,
-            })
-            .await;
-        match answered {
-            Ok(passed) => Ok(Reply::Passed(passed)),
-            Err(end) => Err(failed(end, &server, &instance, &tool_name).await),
-        }
+        execute(call, &server, &tool_name, args, |error| corrected(error, &server_id, &tool_name)).await
     }
 }
 
-async fn failed(
-    end: CallEnd,
-    server: &std::sync::Arc<Server>,
-    instance: &std::sync::Arc<Instance>,
+/// Calls a tool of a server, started first if need be. `misfit` explains arguments that do not fit.
+///
+/// # Errors
+/// Why there is no answer; what the tool itself says is an answer.
+pub(super) async fn execute(
+    call: Call,
+    server: &Arc<Server>,
     tool: &str,
-) -> Error {
+    args: Map<String, Value>,
+    misfit: impl FnOnce(Error) -> Error + Send,
+) -> Result<Reply> {
+    server.touch();
+    let instance = patience::ready(&call, server).await?;
+    let args = Value::Object(args);
+    instance.tools().check(tool, &args).map_err(misfit)?;
+    let Value::Object(args) = args else { unreachable!("it was made an object above") };
+    let status = server.status();
+    let limit = status.spec.limits.call_timeout_s.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let limit = limit.unwrap_or(call.host.settings.get().call_timeout);
+    let answered = instance
+        .session
+        .call(ToolCall {
+            name: tool.to_owned(),
+            arguments: args,
+            meta: call.meta,
+            progress: call.progress,
+            limit,
+            cancelled: call.cancelled,
+        })
+        .await;
+    server.touch();
+    match answered {
+        Ok(passed) => Ok(Reply::Passed(passed)),
+        Err(end) => Err(failed(end, server, &instance, tool).await),
+    }
+}
+
+async fn failed(end: CallEnd, server: &Arc<Server>, instance: &Arc<Instance>, tool: &str) -> Error {
     match end {
         CallEnd::SessionEnded => {
             let death = server.death_of(instance).await;

@@ -4,6 +4,9 @@ mod create;
 mod delete_saved_server;
 mod delete_server;
 mod execute_tool;
+mod expose_server;
+mod exposed;
+mod find_tools;
 mod get_server;
 mod get_server_tools;
 mod input;
@@ -26,6 +29,7 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 pub use registry::Registry;
+pub use target::start_saved;
 
 use crate::{
     audit::{Asked, Event},
@@ -102,7 +106,14 @@ fn built_in() -> Vec<Arc<dyn Tool>> {
         entry::<list_saved_servers::ListSavedServers>(),
         entry::<load_saved_server::LoadSavedServer>(),
         entry::<delete_saved_server::DeleteSavedServer>(),
+        entry::<expose_server::ExposeServer>(),
+        entry::<find_tools::FindTools>(),
     ]
+}
+
+/// Whether a built-in tool has this name, which nobody else then gets.
+pub fn is_built_in(name: &str) -> bool {
+    built_in().iter().any(|tool| tool.definition().name == name)
 }
 
 struct Entry<B>(PhantomData<fn() -> B>);

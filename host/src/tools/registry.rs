@@ -4,12 +4,16 @@ use indexmap::IndexMap;
 use perennial_sdk::{DynTools, ToolDefinition};
 use tokio::sync::watch;
 
-use super::{Contributed, Tool, built_in};
+use super::{Contributed, Tool, built_in, exposed::ExposedTool};
+use crate::{
+    exposure::{Exposure, Shown},
+    library::Library,
+};
 
 /// Every tool by its name, in the order in which it is listed.
 pub struct Registry {
     tools: RwLock<Tools>,
-    complete: bool,
+    exposure: Arc<Exposure>,
     changes: watch::Sender<()>,
 }
 
@@ -17,10 +21,10 @@ type Tools = IndexMap<String, Arc<dyn Tool>>;
 
 impl Registry {
     /// The built-in tools and those of plugins. A name that a built-in has is never given to another; of two plugins
-    /// the first one keeps it. It is `complete` when nobody will add to it.
-    pub fn new<'a>(providers: impl Iterator<Item = (&'a str, Arc<dyn DynTools>)>, complete: bool) -> Self {
+    /// the first one keeps it, and both go before those of saved servers.
+    pub fn new<'a>(providers: impl Iterator<Item = (&'a str, Arc<dyn DynTools>)>, exposure: Arc<Exposure>) -> Self {
         let tools: Tools = built_in().into_iter().map(|tool| (tool.definition().name, tool)).collect();
-        let registry = Self { tools: RwLock::new(tools), complete, changes: watch::Sender::default() };
+        let registry = Self { tools: RwLock::new(tools), exposure, changes: watch::Sender::default() };
         for (plugin, provider) in providers {
             registry.add(plugin, &provider);
         }
@@ -42,30 +46,30 @@ impl Registry {
         self.changes.send_replace(());
     }
 
-    /// Whether nothing was to be added any more when it was made.
-    pub fn is_complete(&self) -> bool {
-        self.complete
-    }
-
-    /// Hears when tools are added from now on.
-    pub fn changes(&self) -> watch::Receiver<()> {
-        self.changes.subscribe()
+    /// Hears when the tools of plugins, or of saved servers, change from now on.
+    pub fn changes(&self) -> [watch::Receiver<()>; 2] {
+        [self.changes.subscribe(), self.exposure.changes()]
     }
 
     /// A tool by its name; `save_server` is understood as `save-server`.
     pub fn get(&self, name: &str) -> Option<Arc<dyn Tool>> {
         let tools = self.tools();
-        tools.get(name).or_else(|| tools.get(&name.replace('_', "-"))).cloned()
+        let own = tools.get(name).or_else(|| tools.get(&name.replace('_', "-"))).cloned();
+        own.or_else(|| Some(Arc::new(ExposedTool(self.exposure.shown().route(name)?.clone()))))
     }
 
     /// What `tools/list` shows.
-    pub fn definitions(&self) -> Vec<ToolDefinition> {
-        self.tools().values().map(|tool| tool.definition()).collect()
+    pub async fn definitions(&self, library: &Arc<Library>) -> Vec<ToolDefinition> {
+        let shown = self.exposure.listed(library).await;
+        let tools = self.tools();
+        let own = tools.values().map(|tool| tool.definition());
+        own.chain(shown.definitions().filter(|tool| !tools.contains_key(&tool.name)).cloned()).collect()
     }
 
     /// The names of all tools.
     pub fn names(&self) -> Vec<String> {
-        self.tools().keys().cloned().collect()
+        let shown: Arc<Shown> = self.exposure.shown();
+        self.tools().keys().map(String::as_str).chain(shown.names()).map(str::to_owned).collect()
     }
 
     fn tools(&self) -> RwLockReadGuard<'_, Tools> {

@@ -55,7 +55,7 @@ async fn save(call: &Call, server: &Server, name: String) -> Result<Reply> {
         client: call.client.as_ref(),
     };
     let saved = library.save(&Cx::detached(), &manuscript, &name).await;
-    let Saved { shelf, revived, unapproved } = saved.map_err(|error| contested(error, server, &name))?;
+    let Saved { shelf, revived, unapproved, record } = saved.map_err(|error| contested(error, server, &name))?;
     let mut text =
         format!("✅ Server {} saved as \"{name}\"\nversion {}, saved server {}", server.id, shelf.version, shelf.id);
     if revived {
@@ -85,6 +85,7 @@ async fn save(call: &Call, server: &Server, name: String) -> Result<Reply> {
     });
     server.record(status.tools, &shelf.id);
     server.shelve(shelf);
+    call.host.exposure.saved(&record).await;
     Ok(Said::new(text, facts).into())
 }
 

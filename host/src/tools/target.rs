@@ -7,8 +7,9 @@ use perennial_sdk::{Cx, Error, ErrorCode, Permissions, Result, SavedServer, Serv
 use super::Call;
 use crate::{
     catalog::Server,
+    host::Host,
     library::{Shelf, shortened},
-    mcp::Decision,
+    mcp::{Ask, Decision},
     toolset::Toolset,
     trust::{How, Provenance, Withheld, in_words},
 };
@@ -57,27 +58,45 @@ pub(super) async fn running(call: &Call, reference: &str) -> Result<Arc<Server>>
 /// # Errors
 /// `not_found`, and those of the storage; `cancelled` by the person.
 pub(super) async fn load(call: &Call, cx: &Cx, id: &ServerId, version: Option<Version>) -> Result<Arc<Server>> {
-    let Taken { spec, shelf, provenance } = read(call, cx, id, version, true).await?;
+    let Taken { spec, shelf, provenance } = read(&call.host, cx, id, version, call.ask.as_ref()).await?;
     Ok(call.host.catalog.load(spec, shelf, provenance))
 }
 
-async fn resident(call: &Call, cx: &Cx, id: &ServerId) -> Result<Arc<Server>> {
+/// The instance of a saved server that was started last, or a new one.
+///
+/// # Errors
+/// `not_found`, and those of the storage.
+pub(super) async fn resident(call: &Call, cx: &Cx, id: &ServerId) -> Result<Arc<Server>> {
+    resident_of(&call.host, cx, id).await
+}
+
+/// Starts a saved server, by its id or unique name, unless it is up.
+///
+/// # Errors
+/// `not_found`, and those of the storage.
+pub async fn start_saved(host: &Host, reference: &str) -> Result<Arc<Server>> {
+    let cx = Cx::detached();
+    let id = host.library.find(&cx, reference).await?;
+    resident_of(host, &cx, &id).await
+}
+
+async fn resident_of(host: &Host, cx: &Cx, id: &ServerId) -> Result<Arc<Server>> {
     if let Some(server) =
-        call.host.catalog.list().into_iter().rev().find(|server| server.stands_at(id) && !server.has_failed())
+        host.catalog.list().into_iter().rev().find(|server| server.stands_at(id) && !server.has_failed())
     {
         return Ok(server);
     }
-    let Taken { spec, shelf, provenance } = read(call, cx, id, None, false).await?;
-    Ok(call.host.catalog.resident(spec, shelf, provenance))
+    let Taken { spec, shelf, provenance } = read(host, cx, id, None, None).await?;
+    Ok(host.catalog.resident(spec, shelf, provenance))
 }
 
-async fn read(call: &Call, cx: &Cx, id: &ServerId, version: Option<Version>, ask: bool) -> Result<Taken> {
-    let saved = call.host.library.get(cx, id, version).await?;
+async fn read(host: &Host, cx: &Cx, id: &ServerId, version: Option<Version>, ask: Option<&Ask>) -> Result<Taken> {
+    let saved = host.library.get(cx, id, version).await?;
     let newest = match version {
-        Some(_) => call.host.library.versions(cx, id).await?.last().copied().unwrap_or(saved.version),
+        Some(_) => host.library.versions(cx, id).await?.last().copied().unwrap_or(saved.version),
         None => saved.version,
     };
-    let (_, language) = call.host.plugins.runtime(&saved.language)?;
+    let (_, language) = host.plugins.runtime(&saved.language)?;
     let shelf = Shelf {
         id: saved.server_id.parse()?,
         version: newest,
@@ -85,7 +104,7 @@ async fn read(call: &Call, cx: &Cx, id: &ServerId, version: Option<Version>, ask
         settled: false,
         contested: None,
     };
-    let withheld = withheld(call, &saved, saved.version != newest, ask).await?;
+    let withheld = withheld(host, &saved, saved.version != newest, ask).await?;
     let mut spec = ServerSpec { language, ..saved.spec() };
     if withheld.is_some() {
         spec.permissions = Permissions::default();
@@ -95,11 +114,11 @@ async fn read(call: &Call, cx: &Cx, id: &ServerId, version: Option<Version>, ask
 }
 
 /// What this version asks for and does not get, after the person was asked where that is possible.
-async fn withheld(call: &Call, saved: &SavedServer, earlier: bool, ask: bool) -> Result<Option<Withheld>> {
-    let trust = call.host.library.trust();
+async fn withheld(host: &Host, saved: &SavedServer, earlier: bool, ask: Option<&Ask>) -> Result<Option<Withheld>> {
+    let trust = host.library.trust();
     let Some(withheld) = trust.withheld(saved).await else { return Ok(None) };
     let withheld = if earlier { withheld.of_version(saved) } else { withheld };
-    let Some(ask) = call.ask.as_ref().filter(|_| ask && withheld.problem.is_none()) else { return Ok(Some(withheld)) };
+    let Some(ask) = ask.filter(|_| withheld.problem.is_none()) else { return Ok(Some(withheld)) };
     match ask(question(saved, &withheld)).await {
         Decision::Defaults => Ok(Some(withheld)),
         Decision::Cancel => Err(Error::new(ErrorCode::Cancelled, "the person cancelled it")),

@@ -18,7 +18,7 @@ use crate::{
         trial::{Provenance, Told, Trial, Tried},
     },
     supervisor::{Finished, ProcessSpec, Supervisor},
-    tools::Registry,
+    tools,
 };
 
 /// The variable that tells the process of a trial what to try.
@@ -178,8 +178,7 @@ fn settings_before(configured: &Value, settings: &toml::Table) -> Value {
 
 /// A name that a built-in tool has is never given to another.
 fn taken_names(tried: &Tried) -> Vec<String> {
-    let built_in = Registry::new(std::iter::empty(), true);
-    let taken = tried.tools.iter().filter(|tool| built_in.get(&tool.name).is_some());
+    let taken = tried.tools.iter().filter(|tool| tools::is_built_in(&tool.name));
     taken.map(|tool| format!("the tool `{}` is left out: Perennial has one of that name", tool.name)).collect()
 }
 

@@ -1,0 +1,43 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use perennial_sdk::Result;
+use serde::{Deserialize, Serialize};
+
+use super::Saved;
+
+/// What the last session knew of a library: all there is to go by while a store cannot be reached.
+#[derive(Debug)]
+pub(super) struct Remembered {
+    file: PathBuf,
+    location: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Known {
+    location: String,
+    servers: Vec<Saved>,
+}
+
+impl Remembered {
+    pub(super) fn new(state_dir: &Path, location: String) -> Self {
+        Self { file: state_dir.join("library.json"), location }
+    }
+
+    /// Nothing, when nothing is known of this very library.
+    pub(super) fn read(&self) -> Vec<Saved> {
+        let known = fs::read(&self.file).ok().and_then(|bytes| serde_json::from_slice::<Known>(&bytes).ok());
+        known.filter(|known| known.location == self.location).map(|known| known.servers).unwrap_or_default()
+    }
+
+    pub(super) fn write(&self, servers: &[Saved]) -> Result<()> {
+        let folder = self.file.parent().unwrap_or(Path::new("/"));
+        fs::create_dir_all(folder)?;
+        let file = tempfile::NamedTempFile::new_in(folder)?;
+        serde_json::to_writer(&file, &Known { location: self.location.clone(), servers: servers.to_vec() })?;
+        file.persist(&self.file).map_err(|error| error.error)?;
+        Ok(())
+    }
+}
