@@ -38,7 +38,7 @@ impl ToolProvider for Echo {
         match self.0.as_str() {
             "unknown" => {}
             _ if name != self.tools()[0].name => return Err(Error::not_found(format!("there is no tool `{name}`"))),
-            "panic" => panic!("{}", arguments["text"].as_str().unwrap()),
+            "panic" => panic!("{}", arguments["text"].as_str().expect("it was told to panic")),
             "result" => return Ok(json!("text")),
             "deaf" if cx.is_cancelled() => tokio::time::sleep(Duration::from_secs(60)).await,
             _ => {}

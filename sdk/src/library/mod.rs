@@ -97,7 +97,7 @@ impl<O: Objects> ObjectLibrary<O> {
     }
 
     /// Answers listings from memory until the medium was last listed so long ago. What is saved and deleted here shows at
-    /// once, what others save after that time, unless a [fresh](Page::fresh) listing is asked for.
+    /// once, what others save after that time, unless a [fresh](crate::Page::fresh) listing is asked for.
     #[must_use]
     pub fn with_refresh_interval(mut self, interval: Duration) -> Self {
         self.refresh_interval = interval;
