@@ -65,7 +65,7 @@ pub fn add_plugin(
     let from = match path {
         Some(path) => {
             let (library, written) = placed(path, folder)?;
-            let inspected = inspect(&library, &Pin::Unpinned).map_err(|error| named_here(error, &library))?;
+            let inspected = inspect(&library, &Pin::Unpinned).map_err(named_here)?;
             let manifest = inspected.choose(name.as_str())?;
             if manifest.provides.iter().any(|kind| kind == "storage") {
                 notes.push(format!("saved servers go there once `storage.use` is \"{name}\""));
@@ -95,9 +95,9 @@ fn placed(path: &Path, folder: &Path) -> Result<(PathBuf, String)> {
 }
 
 /// The hint of an inspection is about what a file says.
-fn named_here(error: Error, library: &Path) -> Error {
+fn named_here(error: Error) -> Error {
     match error.code {
-        ErrorCode::NotFound => error.hint(format!("build it first; it was looked for at `{}`", library.display())),
+        ErrorCode::NotFound => error.hint("build it first; the path is relative to the current folder"),
         _ => error,
     }
 }

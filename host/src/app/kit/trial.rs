@@ -90,7 +90,7 @@ pub fn carry_out_trial(tell: impl Fn(&Told)) -> Result<(), Failure> {
         let supervisor = Supervisor::new(trial.state.clone());
         let outcome = trial.carry_out(&supervisor, |told| tell(&told)).await;
         supervisor.shutdown().await;
-        tell(&Told::Ends(outcome));
+        tell(&Told::Ends(Box::new(outcome)));
         Ok(())
     })
 }
@@ -207,7 +207,7 @@ async fn elsewhere(
     for told in told.lines().filter_map(|line| serde_json::from_str(line).ok()) {
         match told {
             Told::Begins(what) => doing = what,
-            Told::Ends(outcome) => return outcome,
+            Told::Ends(outcome) => return *outcome,
         }
     }
     Err(taken_down(&trial.name, &doing, &finished))

@@ -108,7 +108,7 @@ fn one(tried: &Tried) -> String {
         rows.push(("location", storage.location.clone()));
         rows.push(("capabilities", if able.is_empty() { "none".into() } else { able.join(", ") }));
         if let Some(record) = &storage.trial_record {
-            rows.push(("trial", format!("{record}: put, read, listed, deleted")));
+            rows.push(("trial", format!("put, read, list and delete of {record}")));
         }
     }
     for tool in &tried.tools {

@@ -46,5 +46,4 @@ impl Command {
 }
 
 /// What must happen before a change of `[plugins]` counts.
-const TAKEN_UP: &str =
-    "a running host takes it up when it is started again: on SIGHUP it only tells that it has to be\n";
+const TAKEN_UP: &str = "a running host takes it up at its next start; on SIGHUP it only says that it needs one\n";

@@ -51,6 +51,10 @@ impl NewPlugin {
         let plugins = document.get_mut("plugins").and_then(|plugins| plugins.as_table_like_mut());
         let plugins: &mut dyn TableLike =
             plugins.ok_or_else(|| Error::invalid("`plugins` in the file is no table that one could be added to"))?;
+        if let Some((_, Item::Value(last))) = plugins.iter_mut().last() {
+            // the space before the brace that ends the list
+            last.decor_mut().set_suffix("");
+        }
         plugins.insert(self.name.as_str(), Item::Value(Value::InlineTable(self.table().into_inline_table())));
         Ok(())
     }

@@ -54,7 +54,7 @@ pub enum Told {
     /// What is done next, to be read after “while it”.
     Begins(String),
     /// What the trial came to.
-    Ends(Result<Tried, Error>),
+    Ends(Box<Result<Tried, Error>>),
 }
 
 /// What a plugin is, and what is wrong with it.
