@@ -2,6 +2,7 @@
 
 pub(crate) mod boundary;
 mod call;
+mod confine;
 mod create;
 mod create_node;
 mod create_rust;
@@ -45,10 +46,12 @@ pub(crate) enum Case {
     Library,
     /// A call of a plugin: built in, native, out of process.
     Boundary,
+    /// What confining a process adds to its start.
+    Confine,
 }
 
 impl Case {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Initialize,
         Self::Call,
         Self::Throughput,
@@ -60,6 +63,7 @@ impl Case {
         Self::Save,
         Self::Library,
         Self::Boundary,
+        Self::Confine,
     ];
 
     pub(crate) fn run(self, peers: &Peers, quick: bool, report: &mut Report) -> Result<()> {
@@ -75,6 +79,7 @@ impl Case {
             Self::Save => save::run(peers, quick, report),
             Self::Library => library::run(peers, quick, report),
             Self::Boundary => boundary::run(peers, quick, report),
+            Self::Confine => confine::run(peers, quick, report),
         }
     }
 }
@@ -93,6 +98,7 @@ impl fmt::Display for Case {
             Self::Save => "save",
             Self::Library => "library",
             Self::Boundary => "boundary",
+            Self::Confine => "confine",
         })
     }
 }

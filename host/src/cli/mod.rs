@@ -92,9 +92,11 @@ enum Command {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    // The sidecar must stay single-threaded and small, so that its fork is cheap: nothing may come before this.
-    if std::env::args_os().nth(1).is_some_and(|first| first == "__run") {
-        return crate::supervisor::run_sidecar();
+    // Sidecar and entry must stay single-threaded and small, so that their fork is cheap: nothing may come before this.
+    match std::env::args_os().nth(1).as_deref().and_then(std::ffi::OsStr::to_str) {
+        Some("__run") => return crate::supervisor::run_sidecar(),
+        Some("__enter") => return crate::supervisor::run_entry(),
+        _ => {}
     }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

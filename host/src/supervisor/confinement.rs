@@ -36,7 +36,7 @@ pub enum Egress {
     /// Nowhere.
     #[default]
     None,
-    /// To a gate of its own alone, behind which the host decides.
+    /// To a gate of its own alone, behind which the host decides. Nobody can be asked for names.
     Gate(Gate),
     /// Everywhere.
     All,
@@ -53,7 +53,8 @@ pub struct Gate {
     pub keeper: Gatekeeper,
 }
 
-/// Takes the listening socket of a gate; what it answers is kept until the process has ended, and dropped then.
+/// Takes the listening socket of a gate, which does not block; what it answers is kept until the process has ended, and
+/// dropped then. Called within the runtime that starts processes.
 #[derive(Clone)]
 pub struct Gatekeeper(pub Arc<dyn Fn(TcpListener) -> Box<dyn Any + Send + Sync> + Send + Sync>);
 
@@ -82,19 +83,45 @@ pub struct Enforced {
 /// A thing that is confined, or should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measure {
-    /// `files`, `network`, `sockets`, `processes`, `signals`, `system calls`, `memory`, `cpu`, `disk`, …
+    /// `files`, `network`, `sockets`, `signals`, `processes`, `privileges`, `system calls`, `memory`, `process count`,
+    /// `processor`, `open files`, `disk`.
     pub what: String,
-    /// What sees to it, such as `landlock`, `seccomp`, `bubblewrap`, `rlimit`, `cgroup`, `watchdog`; none when nothing
+    /// What sees to it, such as `bubblewrap and landlock`, `seccomp`, `rlimit`, `cgroup`, `watchdog`; none when nothing
     /// does.
     pub by: Option<String>,
     /// How far it goes, where that is less than wholly: `bounded, not capped`.
     pub short_of: Option<String>,
+    /// Whether what was promised of it holds all the same; if not, [`Strictness::Require`] refuses.
+    pub kept: bool,
+}
+
+impl Enforced {
+    /// The measures that do not hold what they promise.
+    pub fn broken(&self) -> impl Iterator<Item = &Measure> {
+        self.measures.iter().filter(|measure| !measure.kept)
+    }
+}
+
+/// `memory: watchdog (bounded, not capped)`.
+impl fmt::Display for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        match (&self.by, &self.short_of) {
+            (None, None) => f.write_str(": not confined"),
+            (None, Some(short)) => write!(f, ": not confined ({short})"),
+            (Some(by), None) => write!(f, ": {by}"),
+            (Some(by), Some(short)) => write!(f, ": {by} ({short})"),
+        }
+    }
 }
 
 impl Default for Gatekeeper {
     /// Hangs up on everybody.
     fn default() -> Self {
-        Self(Arc::new(|listener| Box::new(drop(listener))))
+        Self(Arc::new(|listener| {
+            drop(listener);
+            Box::new(())
+        }))
     }
 }
 

@@ -21,6 +21,12 @@ pub enum ExitCause {
     Signaled(i32),
     /// The host asked for the end.
     Stopped,
+    /// The tree used more memory than it may, and was killed.
+    OutOfMemory,
+    /// The tree had more processes and threads than it may, and was killed.
+    TooManyProcesses,
+    /// The tree wrote more to the disk than it may, and was killed.
+    DiskFull,
     /// Somebody killed the sidecar; the host killed what it left behind.
     SidecarKilled,
 }
@@ -47,6 +53,9 @@ impl fmt::Display for ExitCause {
                 None => write!(f, "was killed by signal {signal}"),
             },
             Self::Stopped => f.write_str("was stopped"),
+            Self::OutOfMemory => f.write_str("ran out of memory"),
+            Self::TooManyProcesses => f.write_str("started too many processes"),
+            Self::DiskFull => f.write_str("filled the disk space that it may use"),
             Self::SidecarKilled => f.write_str("was ended because its sidecar was killed"),
         }
     }

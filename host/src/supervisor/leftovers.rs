@@ -63,6 +63,11 @@ impl Leftovers {
         &self.mark
     }
 
+    /// Beside the records, for what else is known of this machine.
+    pub(super) fn beside(&self, name: &str) -> PathBuf {
+        self.folder.with_file_name(name)
+    }
+
     /// Writes down a sidecar that was just started. Without a place to write, a start is worth more than its record.
     pub(super) fn record(&self, pid: u32) {
         let Some(identity) = Identity::of(pid.cast_signed()) else { return };
@@ -186,6 +191,6 @@ fn end(mark: &str, sidecars: &[Identity]) -> usize {
 }
 
 /// Empty where it cannot be read; pids of another boot are then told by their start times alone.
-fn boot_id() -> String {
+pub(super) fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }

@@ -1,7 +1,9 @@
 //! The host's end of a sidecar.
 
 use std::{
+    any::Any,
     io,
+    net::TcpListener,
     os::{
         fd::{AsFd, OwnedFd},
         unix::{net::UnixStream, process::CommandExt},
@@ -14,7 +16,7 @@ use std::{
 
 use perennial_sdk::{Error, ErrorCode, Result};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    io::{AsyncWriteExt, Interest},
     net::unix::{OwnedReadHalf, OwnedWriteHalf},
     sync::watch,
     task::JoinHandle,
@@ -22,11 +24,11 @@ use tokio::{
 };
 
 use super::{
-    Enforced, Exit, ExitCause, Process, ProcessSpec, Ring,
+    Confinement, Egress, Enforced, Exit, ExitCause, Gatekeeper, Ground, Process, ProcessSpec, Ring,
     leftovers::Leftovers,
     orphans::{self, Sidecar},
     process::{Shared, Wish},
-    wire::{Order, Report, TERMINATE, send_order},
+    wire::{Order, Received, Report, TERMINATE, send},
 };
 
 /// After this long of killing, the sidecar itself is killed and the host goes on in its place.
@@ -58,9 +60,15 @@ pub(super) struct Watch {
     sidecar: Sidecar,
     started_at: Instant,
     exit: watch::Sender<Option<Exit>>,
+    /// What keeps the gate; dropped when nobody is left to come to it.
+    gate: Option<Box<dyn Any + Send + Sync>>,
 }
 
-type Reports = Lines<BufReader<OwnedReadHalf>>;
+/// What the sidecar says.
+struct Reports {
+    socket: OwnedReadHalf,
+    received: Received,
+}
 
 /// Descriptors and process of a sidecar that has its order.
 struct Raw {
@@ -76,43 +84,71 @@ pub(super) async fn start(
     leftovers: Arc<Leftovers>,
     spec: ProcessSpec,
     stdin: Stdin,
+    ground: Ground,
 ) -> Result<Started> {
     let label = spec.label.clone();
     let failed = |error: io::Error| {
         Error::unavailable(format!("`{label}` could not be started: {error}"))
             .hint("stop servers that are not needed, or raise the host's limits of processes and open files")
     };
-    let mut raw =
-        tokio::task::spawn_blocking(move || launch(&program, &leftovers, spec, stdin)).await?.map_err(failed)?;
+    let keeper = keeper(spec.confinement.as_ref());
+    let without = ground.without.clone();
+    let mut raw = tokio::task::spawn_blocking(move || launch(&program, &leftovers, spec, stdin, ground))
+        .await?
+        .map_err(failed)?;
     let started_at = Instant::now();
-    let (reader, commands) = tokio::net::UnixStream::from_std(raw.lifeline).map_err(failed)?.into_split();
-    let mut reports = BufReader::new(reader).lines();
-    let pid = match next(&mut reports).await {
-        Some(Report::Started { pid }) => pid,
+    let (socket, commands) = tokio::net::UnixStream::from_std(raw.lifeline).map_err(failed)?.into_split();
+    let mut reports = Reports { socket, received: Received::default() };
+    let (pid, enforced) = match reports.next().await {
+        Some(Report::Started { pid, enforced }) => (pid, enforced),
         report => {
             raw.sidecar.gone(Instant::now() + PATIENCE).await;
             return Err(match report {
                 Some(Report::NotStarted { errno, reason }) => {
                     Error::new(code(errno), format!("`{label}` could not be started: {reason}"))
                 }
+                Some(Report::Refused(enforced)) => refused(&label, &enforced, without),
                 _ => Error::unavailable(format!("`{label}` could not be started: its sidecar ended")),
             });
         }
     };
+    let gate = match (reports.received.descriptors.pop(), keeper) {
+        (Some(socket), Some(keeper)) => Some(open(socket, &keeper).map_err(failed)?),
+        _ => None,
+    };
     let (wish, wishes) = watch::channel(Wish::Run);
     let (exit, exits) = watch::channel(None);
-    let process = Process {
-        shared: Arc::new(Shared {
-            pid,
-            started_at,
-            wish,
-            exit: exits,
-            stderr: Ring::default(),
-            enforced: Enforced::default(),
-        }),
-    };
-    let watch = Watch { reports, commands: Some(commands), wish: wishes, sidecar: raw.sidecar, started_at, exit };
+    let shared = Shared { pid, started_at, wish, exit: exits, stderr: Ring::default(), enforced };
+    let process = Process { shared: Arc::new(shared) };
+    let watch = Watch { reports, commands: Some(commands), wish: wishes, sidecar: raw.sidecar, started_at, exit, gate };
     Ok(Started { process, stdin: raw.stdin, stdout: raw.stdout, stderr: raw.stderr, watch })
+}
+
+fn keeper(confinement: Option<&Confinement>) -> Option<Gatekeeper> {
+    match &confinement?.egress {
+        Egress::Gate(gate) => Some(gate.keeper.clone()),
+        Egress::None | Egress::All => None,
+    }
+}
+
+fn open(socket: OwnedFd, keeper: &Gatekeeper) -> io::Result<Box<dyn Any + Send + Sync>> {
+    let listener = TcpListener::from(socket);
+    listener.set_nonblocking(true)?;
+    Ok((keeper.0)(listener))
+}
+
+/// What strictness asks for and this machine has not.
+fn refused(label: &str, enforced: &Enforced, without: Option<String>) -> Error {
+    let broken: Vec<String> = enforced.broken().map(ToString::to_string).collect();
+    let namespaces = without.map_or_else(String::new, |reason| format!(" ({reason})"));
+    Error::new(
+        ErrorCode::Denied,
+        format!("`{label}` is not started: this machine cannot confine it wholly: {}", broken.join("; ")),
+    )
+    .hint(format!(
+        "install bubblewrap and let it make namespaces{namespaces}, use Linux 6.12 or newer with Landlock, or set \
+         `policy.sandbox = \"best-effort\"`"
+    ))
 }
 
 impl Watch {
@@ -132,6 +168,7 @@ impl Watch {
         if let Some(drained) = drained {
             let _ = timeout(LAST_WORDS, drained).await;
         }
+        self.gate = None;
         let cause = cause.unwrap_or(ExitCause::SidecarKilled);
         self.exit.send_replace(Some(Exit { cause, after: self.started_at.elapsed() }));
     }
@@ -140,7 +177,7 @@ impl Watch {
     async fn until_ended(&mut self, deadline: &mut Option<Instant>) -> Option<ExitCause> {
         loop {
             tokio::select! {
-                report = next(&mut self.reports) => return match report {
+                report = self.reports.next() => return match report {
                     Some(Report::Ended(_)) if self.was_wished() => Some(ExitCause::Stopped),
                     Some(Report::Ended(cause)) => Some(cause),
                     _ if deadline.is_some() => Some(ExitCause::Stopped),
@@ -183,12 +220,25 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-async fn next(reports: &mut Reports) -> Option<Report> {
-    let line = reports.next_line().await.ok().flatten()?;
-    serde_json::from_str(&line).ok()
+impl Reports {
+    /// None at the end, and for what cannot be understood. Dropping the future loses nothing.
+    async fn next(&mut self) -> Option<Report> {
+        loop {
+            if let Some(report) = self.received.take() {
+                return report.ok();
+            }
+            self.socket.readable().await.ok()?;
+            let socket: &tokio::net::UnixStream = self.socket.as_ref();
+            match socket.try_io(Interest::READABLE, || self.received.read(socket)) {
+                Ok(true) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(false) | Err(_) => return None,
+            }
+        }
+    }
 }
 
-fn launch(program: &Path, leftovers: &Leftovers, spec: ProcessSpec, stdin: Stdin) -> io::Result<Raw> {
+fn launch(program: &Path, leftovers: &Leftovers, spec: ProcessSpec, stdin: Stdin, ground: Ground) -> io::Result<Raw> {
     let (lifeline, far_lifeline) = UnixStream::pair()?;
     let (stdout, far_stdout) = io::pipe()?;
     let (stderr, far_stderr) = io::pipe()?;
@@ -198,7 +248,8 @@ fn launch(program: &Path, leftovers: &Leftovers, spec: ProcessSpec, stdin: Stdin
     };
     let mut env = spec.env;
     env.insert(ProcessSpec::MARK.into(), leftovers.mark().into());
-    let order = Order { program: spec.program, args: spec.args, env, cwd: spec.cwd };
+    let ProcessSpec { program: wanted, args, cwd, confinement, .. } = spec;
+    let order = Order { program: wanted, args, env, cwd, confinement, ground };
 
     // No `pre_exec`, folder, user or group: std then uses posix_spawn, and the host is not forked.
     #[expect(clippy::disallowed_methods, reason = "the supervisor is where processes start")]
@@ -216,7 +267,7 @@ fn launch(program: &Path, leftovers: &Leftovers, spec: ProcessSpec, stdin: Stdin
     drop(command);
     leftovers.record(sidecar.pid());
     lifeline.set_write_timeout(Some(Duration::from_secs(5)))?;
-    send_order(&lifeline, &order, far_stdin.as_ref().map(AsFd::as_fd))?;
+    send(&lifeline, &order, far_stdin.as_ref().map(AsFd::as_fd).as_slice())?;
     lifeline.set_nonblocking(true)?;
     Ok(Raw { lifeline, sidecar, stdin: stdin.map(OwnedFd::from), stdout: stdout.into(), stderr: stderr.into() })
 }

@@ -5,9 +5,13 @@
 //! kills the server with everything below it. The sidecar is a child subreaper, so that a daemon cannot leave; the host is
 //! one too, for the day that somebody kills a sidecar. What even that leaves behind is found by the next start, by the
 //! [mark](ProcessSpec::MARK) in its environment.
+//!
+//! A [`Confinement`] is put in force between fork and exec: by the sidecar's child, or by an [entry](run_entry) inside
+//! bubblewrap's namespaces, which is their first process. The sidecar itself stays outside of what it confines.
 
 mod confinement;
 mod exit;
+mod ground;
 mod leftovers;
 mod lifeline;
 mod orphans;
@@ -15,7 +19,14 @@ mod process;
 mod restart;
 mod ring;
 mod run;
+#[cfg(target_os = "linux")]
+mod sandbox;
+#[cfg(not(target_os = "linux"))]
+#[path = "sandbox_absent.rs"]
+mod sandbox;
 mod sidecar;
+mod start;
+mod status;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -32,7 +43,7 @@ use std::{
 
 use futures_util::future::join_all;
 use perennial_sdk::{Error, ErrorCode, Result};
-use tokio::{net::unix::pipe, time::timeout};
+use tokio::{net::unix::pipe, sync::OnceCell, time::timeout};
 
 pub use confinement::{Caps, Confinement, Egress, Enforced, Gate, Gatekeeper, Measure, Strictness};
 pub use exit::{Exit, ExitCause};
@@ -40,8 +51,10 @@ pub use process::{Child, Process, ProcessSpec, StopGrace};
 pub use restart::{Restart, Verdict};
 pub use ring::Ring;
 pub use run::Finished;
+pub use sandbox::run_entry;
 pub use sidecar::run_sidecar;
 
+use ground::Ground;
 use leftovers::Leftovers;
 use process::Shared;
 
@@ -52,6 +65,7 @@ pub struct Supervisor {
     leftovers: Arc<Leftovers>,
     live: Mutex<Vec<Weak<Shared>>>,
     closing: AtomicBool,
+    ground: OnceCell<Ground>,
 }
 
 impl Supervisor {
@@ -69,7 +83,14 @@ impl Supervisor {
             leftovers: Arc::new(Leftovers::new(state_dir)),
             live: Mutex::default(),
             closing: AtomicBool::new(false),
+            ground: OnceCell::new(),
         })
+    }
+
+    /// Finds out what this machine has to confine processes with, which the first confined start does otherwise. It starts
+    /// processes, and takes some ten milliseconds when it is not known from an earlier time.
+    pub async fn explore(self: &Arc<Self>) {
+        self.ground().await;
     }
 
     /// Starts a long-running server. Its stderr is read into a ring, at a bounded pace.
@@ -78,7 +99,8 @@ impl Supervisor {
     ///
     /// # Errors
     /// `not_found`, `denied` or `invalid` when the program cannot be started, `unavailable` when the machine has no more
-    /// processes or descriptors or the host is ending.
+    /// processes or descriptors or the host is ending. `denied` also when [`Strictness::Require`] asks for more than this
+    /// machine can do.
     pub async fn spawn(self: &Arc<Self>, spec: ProcessSpec) -> Result<Child> {
         let label = spec.label.clone();
         let mut started = self.start(spec, lifeline::Stdin::Pipe).await?;
@@ -113,13 +135,33 @@ impl Supervisor {
     }
 
     async fn start(self: &Arc<Self>, spec: ProcessSpec, stdin: lifeline::Stdin) -> Result<lifeline::Started> {
+        let ground = if spec.confinement.is_some() { self.ground().await.clone() } else { Ground::default() };
+        self.start_on(spec, stdin, ground).await
+    }
+
+    async fn ground(self: &Arc<Self>) -> &Ground {
+        // Boxed: exploring starts processes itself.
+        self.ground.get_or_init(|| Box::pin(Ground::explore(self))).await
+    }
+
+    /// Where what was found out of this machine is kept.
+    fn memo(&self) -> PathBuf {
+        self.leftovers.beside("sandbox.json")
+    }
+
+    async fn start_on(
+        self: &Arc<Self>,
+        spec: ProcessSpec,
+        stdin: lifeline::Stdin,
+        ground: Ground,
+    ) -> Result<lifeline::Started> {
         if self.closing.load(Ordering::SeqCst) {
             return Err(Error::new(
                 ErrorCode::Unavailable,
                 format!("`{}` is not started: the host is ending", spec.label),
             ));
         }
-        let started = lifeline::start(self.sidecar.clone(), Arc::clone(&self.leftovers), spec, stdin).await?;
+        let started = lifeline::start(self.sidecar.clone(), Arc::clone(&self.leftovers), spec, stdin, ground).await?;
         let mut live = self.live();
         live.retain(|one| one.strong_count() > 0);
         live.push(Arc::downgrade(&started.process.shared));

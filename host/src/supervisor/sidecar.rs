@@ -1,23 +1,24 @@
 use std::{
-    io::{self, Read},
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::{net::UnixStream, process::CommandExt},
-    },
-    process::{Command, ExitCode, Stdio},
+    io::{self, Read, stdin},
+    os::{fd::AsFd, unix::net::UnixStream},
+    process::ExitCode,
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, Signal, WaitOptions, WaitStatus, getpid, getppid, set_child_subreaper, setsid, wait},
+    process::{Pid, Signal, WaitOptions, getpid, set_child_subreaper, setsid, wait},
 };
 use signal_hook::{consts::signal, low_level::pipe};
 
 use super::{
-    ExitCause, tree,
-    wire::{Order, Report, TERMINATE, receive_order, send_report},
+    Confinement, ExitCause,
+    sandbox::{Cgroup, Watchdog},
+    start::{self, Down, Inner, close_strangers_on_exec, errno, let_go_of_output},
+    status::{Circumstances, cause, explain, oom_kills},
+    tree,
+    wire::{Order, Received, Report, TERMINATE, Word, send, tell},
 };
 
 /// How long the sidecar goes on killing what cannot be killed (a disk or an NFS server that hangs).
@@ -51,20 +52,27 @@ pub fn run_sidecar() -> ExitCode {
         Ok(None) => ExitCode::SUCCESS,
         Err(error) => {
             let reason = format!("the sidecar failed: {error}");
-            send_report(io::stdin(), &Report::NotStarted { errno: error.raw_os_error().unwrap_or(0), reason });
+            tell(stdin(), &Report::NotStarted { errno: errno(&error), reason });
             ExitCode::FAILURE
         }
     }
 }
 
 struct Sidecar {
-    main: Pid,
+    /// None when nothing runs and only what may be left is to be ended.
+    main: Option<Pid>,
+    confinement: Option<Confinement>,
+    inner: Option<Inner>,
+    cgroup: Option<Cgroup>,
+    watchdog: Option<Watchdog>,
     deaths: UnixStream,
+    /// What the kernel had killed for want of memory when the program started.
+    oom_kills: Option<u64>,
     ended: Option<ExitCause>,
 }
 
 impl Sidecar {
-    /// None when there is nothing to run: the host is gone, or the program cannot be started (and the host knows).
+    /// None when the host is gone before it said what to start.
     fn start() -> io::Result<Option<Self>> {
         let _ = setsid();
         set_child_subreaper(Some(getpid()))?;
@@ -76,29 +84,58 @@ impl Sidecar {
         for signal in SHRUGGED_OFF {
             signal_hook::flag::register(signal, Arc::clone(&ignored))?;
         }
-        let Some((order, stdin)) = receive_order(io::stdin())? else { return Ok(None) };
-        match spawn(&order, stdin) {
-            Ok(main) => {
-                send_report(io::stdin(), &Report::Started { pid: main.as_raw_pid() });
+        let mut received = Received::default();
+        let Some(mut order) = received.wait::<Order>(stdin())? else { return Ok(None) };
+        let program_stdin = received.descriptors.pop();
+        let confinement = order.confinement.clone();
+        let caps = confinement.as_ref().map(|confinement| confinement.caps);
+        let cgroup = order.ground.cgroup.as_ref().zip(caps).and_then(|(base, caps)| Cgroup::create(base, &caps));
+        let oom_kills = confinement.as_ref().and_then(|_| oom_kills());
+        let up = match order.ground.bubblewrap.clone().filter(|_| confinement.is_some()) {
+            Some(bubblewrap) => start::inside(&bubblewrap, &mut order, program_stdin, cgroup.as_ref()),
+            None => start::plain(&mut order, program_stdin, cgroup.as_ref()),
+        };
+        let mut sidecar =
+            Self { main: None, confinement, inner: None, cgroup, watchdog: None, deaths, oom_kills, ended: None };
+        match up {
+            Ok(up) => {
+                let report = Report::Started { pid: up.main.as_raw_pid(), enforced: up.enforced };
+                // A host that is gone shows in its lifeline.
+                let _ = send(stdin(), &report, up.gate.as_ref().map(AsFd::as_fd).as_slice());
                 let_go_of_output()?;
-                Ok(Some(Self { main, deaths, ended: None }))
+                sidecar.main = Some(up.main);
+                sidecar.inner = up.inner;
+                sidecar.watchdog = sidecar.watch_over(up.main);
             }
-            Err(error) => {
-                let report =
-                    Report::NotStarted { errno: error.raw_os_error().unwrap_or(0), reason: why(&order, &error) };
-                send_report(io::stdin(), &report);
-                Ok(None)
-            }
+            Err(Down::Told(report)) => tell(stdin(), &report),
+            Err(Down::Unwanted) => {}
         }
+        Ok(Some(sidecar))
+    }
+
+    fn watch_over(&self, main: Pid) -> Option<Watchdog> {
+        let confinement = self.confinement.as_ref()?;
+        let capped = self.cgroup.as_ref().map(|cgroup| cgroup.capped).unwrap_or_default();
+        Watchdog::new(self.root()?, main.as_raw_pid(), self.inner.is_some(), confinement, capped)
+    }
+
+    /// What the server's processes are below of; none when that is gone with all of them.
+    fn root(&self) -> Option<i32> {
+        self.inner.as_ref().map_or_else(|| Some(getpid().as_raw_pid()), Inner::first)
     }
 
     fn run(mut self) -> ExitCode {
-        while self.ended.is_none() && self.host_wants_more() {
+        while self.main.is_some() && self.ended.is_none() && self.host_wants_more() {
             self.reap();
+            if let Some(breach) = self.watchdog.as_mut().and_then(Watchdog::look)
+                && self.ended.is_none()
+            {
+                self.end(breach);
+            }
         }
         let began = Instant::now();
         loop {
-            tree::kill_below(getpid().as_raw_pid());
+            self.kill();
             if self.reap() == Children::None {
                 return ExitCode::SUCCESS;
             }
@@ -109,14 +146,31 @@ impl Sidecar {
         }
     }
 
+    /// Of namespaces and of a cgroup all is killed at once; the rest is found by its parents.
+    fn kill(&self) {
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.kill();
+        }
+        if let Some(first) = self.inner.as_ref().and_then(Inner::first) {
+            tree::signal(first, Signal::KILL);
+        }
+        tree::kill_below(getpid().as_raw_pid());
+    }
+
     /// Waits until something happens; false at the end of the lifeline.
     fn host_wants_more(&mut self) -> bool {
-        let lifeline = io::stdin();
+        let lifeline = stdin();
+        let timeout = self.watchdog.as_ref().and_then(|watchdog| Timespec::try_from(watchdog.wait()).ok());
         let readable = {
-            let mut events = [PollFd::new(&lifeline, PollFlags::IN), PollFd::new(&self.deaths, PollFlags::IN)];
+            let mut events = vec![PollFd::new(&lifeline, PollFlags::IN), PollFd::new(&self.deaths, PollFlags::IN)];
+            if let Some(inner) = &self.inner {
+                events.push(PollFd::new(&inner.passage, PollFlags::IN));
+            }
             // EINTR comes with every death: the pipe tells the same.
-            let _ = poll(&mut events, None);
-            !events[0].revents().is_empty()
+            match poll(&mut events, timeout.as_ref()) {
+                Ok(1..) => !events[0].revents().is_empty(),
+                _ => false,
+            }
         };
         self.drain_deaths();
         if !readable {
@@ -127,8 +181,8 @@ impl Sidecar {
             Ok(0) => false,
             Ok(read) => {
                 if commands[..read].contains(&TERMINATE) {
-                    let below = tree::descendants(getpid().as_raw_pid());
-                    below.into_iter().for_each(|pid| tree::signal(pid, Signal::TERM));
+                    let below = self.root().map(tree::descendants).into_iter().flatten();
+                    below.for_each(|pid| tree::signal(pid, Signal::TERM));
                 }
                 true
             }
@@ -149,17 +203,52 @@ impl Sidecar {
 
     /// Takes every status there is; the main process' one is told to the host at once.
     fn reap(&mut self) -> Children {
+        if let Some(cause) = self.inner.as_mut().and_then(Inner::word) {
+            self.end(cause);
+        }
         loop {
             match wait(WaitOptions::NOHANG) {
-                Ok(Some((pid, status))) if pid == self.main && self.ended.is_none() => {
-                    let cause = cause(status);
-                    self.ended = Some(cause);
-                    send_report(io::stdin(), &Report::Ended(cause));
-                }
-                Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
+                Ok(Some((pid, status))) => match &self.inner {
+                    None if Some(pid) == self.main => self.end(cause(status)),
+                    // Its first process ended without a word: somebody killed it.
+                    Some(inner) if pid == inner.outer => self.end(ExitCause::Signaled(signal::SIGKILL)),
+                    _ => {}
+                },
+                Err(rustix::io::Errno::INTR) => {}
                 Ok(None) => return Children::Some,
                 Err(_) => return Children::None,
             }
+        }
+    }
+
+    /// The first cause counts.
+    fn end(&mut self, cause: ExitCause) {
+        if self.ended.is_some() {
+            return;
+        }
+        let cgroup = self.cgroup.as_ref();
+        let seen = Circumstances {
+            out_of_memory: cgroup.is_some_and(Cgroup::ran_out_of_memory)
+                || self.oom_kills.is_some_and(|before| oom_kills().is_some_and(|now| now > before)),
+            out_of_processes: cgroup.is_some_and(Cgroup::ran_out_of_processes),
+        };
+        let cause = explain(cause, self.confinement.as_ref(), seen);
+        self.ended = Some(cause);
+        tell(stdin(), &Report::Ended(cause));
+    }
+}
+
+impl Inner {
+    /// What the first process said of the end of the main one.
+    fn word(&mut self) -> Option<ExitCause> {
+        let ready = |passage: &UnixStream| {
+            let mut events = [PollFd::new(passage, PollFlags::IN)];
+            poll(&mut events, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+        };
+        while ready(&self.passage) && self.received.read(&self.passage).unwrap_or(false) {}
+        match self.received.take() {
+            Some(Ok(Word::Ended(cause))) => Some(cause),
+            _ => None,
         }
     }
 }
@@ -169,77 +258,4 @@ impl Sidecar {
 enum Children {
     None,
     Some,
-}
-
-fn spawn(order: &Order, stdin: Option<OwnedFd>) -> io::Result<Pid> {
-    let sidecar = getpid();
-    #[expect(clippy::disallowed_methods, reason = "the supervisor is where processes start")]
-    let mut command = Command::new(&order.program);
-    command
-        .args(&order.args)
-        .env_clear()
-        .envs(&order.env)
-        .current_dir(&order.cwd)
-        .stdin(stdin.map_or_else(Stdio::null, Stdio::from));
-    #[expect(unsafe_code, reason = "std has no other way to run code between fork and exec")]
-    // SAFETY: the sidecar has one thread, so that between fork and exec no lock is held by anybody; `enter` makes system
-    // calls only.
-    unsafe {
-        command.pre_exec(move || enter(sidecar))
-    };
-    let child = command.spawn()?;
-    Pid::from_raw(child.id().cast_signed()).ok_or_else(|| io::Error::other("a process without an id"))
-}
-
-/// The last code of ours before the server's: runs in the forked child. Signal mask and SIGPIPE are reset by std, all other
-/// handlers by exec.
-fn enter(sidecar: Pid) -> io::Result<()> {
-    setsid()?;
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    if getppid() != Some(sidecar) {
-        return Err(rustix::io::Errno::SRCH.into());
-    }
-    Ok(())
-}
-
-/// What the host inherited from its own client (and did not open itself) must not reach a server.
-fn close_strangers_on_exec() {
-    #[expect(unsafe_code, reason = "no crate wraps close_range")]
-    // SAFETY: sets a flag on descriptors and closes none. A kernel before 5.11 refuses.
-    unsafe {
-        libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)
-    };
-}
-
-/// Nobody would see the end of the server's output while the sidecar holds it, too.
-fn let_go_of_output() -> io::Result<()> {
-    let null = std::fs::OpenOptions::new().write(true).open("/dev/null")?;
-    rustix::stdio::dup2_stdout(null.as_fd())?;
-    rustix::stdio::dup2_stderr(null.as_fd())?;
-    Ok(())
-}
-
-fn cause(status: WaitStatus) -> ExitCause {
-    match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => ExitCause::Exited(code),
-        (None, signal) => ExitCause::Signaled(signal.unwrap_or(0)),
-    }
-}
-
-/// `exec` says "no such file" of three different files.
-fn why(order: &Order, error: &io::Error) -> String {
-    let (program, cwd) = (order.program.display(), order.cwd.display());
-    if !order.cwd.is_dir() {
-        format!("its working folder `{cwd}` does not exist")
-    } else if error.kind() == io::ErrorKind::NotFound && order.program.exists() {
-        format!("`{program}` needs an interpreter or a loader that does not exist")
-    } else {
-        format!("`{program}`: {}", io_reason(error))
-    }
-}
-
-fn io_reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let end = text.find(" (os error").unwrap_or(text.len());
-    text[..end].to_lowercase()
 }

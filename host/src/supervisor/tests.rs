@@ -22,6 +22,12 @@ use tokio::{
 
 use super::*;
 
+mod bounds;
+mod denials;
+mod ends;
+mod gates;
+mod ways;
+
 const WELL_BEHAVED: &str = "echo up; exec cat";
 const DEAF: &str = "trap '' TERM INT HUP; echo up; while :; do sleep 1000; done";
 const GRANDCHILD: &str = "sleep 1000 & echo up; wait";
@@ -330,9 +336,13 @@ impl TestHost {
     }
 
     fn with_folder(folder: Arc<TempDir>) -> Self {
-        let sidecar = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("perennial");
-        assert!(sidecar.exists(), "`{}` is missing: `cargo build -p perennial` makes it", sidecar.display());
-        Self { supervisor: Supervisor::with_sidecar(folder.path().to_owned(), sidecar), folder }
+        Self { supervisor: Supervisor::with_sidecar(folder.path().to_owned(), Self::program()), folder }
+    }
+
+    fn program() -> PathBuf {
+        let program = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("perennial");
+        assert!(program.exists(), "`{}` is missing: `cargo build -p perennial` makes it", program.display());
+        program
     }
 
     fn shell(&self, script: &str) -> ProcessSpec {

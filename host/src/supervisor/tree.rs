@@ -16,6 +16,11 @@ pub(super) struct Stat {
     pub(super) parent: i32,
     pub(super) group: i32,
     pub(super) session: i32,
+    /// Clock ticks on the processor, its ended and awaited children's among them.
+    pub(super) ticks: u64,
+    pub(super) threads: u64,
+    /// Pages of memory, those that it shares with others too.
+    pub(super) pages: u64,
     /// Clock ticks after boot: with the pid and the boot id it names a process for ever.
     pub(super) started: u64,
 }
@@ -31,6 +36,9 @@ pub(super) fn stat(pid: i32) -> Option<Stat> {
         parent: fields.get(1)?.parse().ok()?,
         group: fields.get(2)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
+        ticks: fields.get(11..15)?.iter().filter_map(|ticks| ticks.parse::<u64>().ok()).sum(),
+        threads: fields.get(17)?.parse().ok()?,
+        pages: fields.get(21)?.parse().unwrap_or(0),
         started: fields.get(19)?.parse().ok()?,
     })
 }
@@ -117,4 +125,10 @@ fn signal_group(group: i32, signal: Signal) {
     if let Some(group) = Pid::from_raw(group).filter(|_| group > 1) {
         let _ = kill_process_group(group, signal);
     }
+}
+
+/// The threads of a process.
+pub(super) fn threads(pid: i32) -> Vec<i32> {
+    let entries = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }

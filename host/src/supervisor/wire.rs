@@ -1,8 +1,9 @@
-//! What host and sidecar say to each other on the lifeline, a JSON text a line; the host's end of file says "kill all".
+//! What host, sidecar and entry say to each other, a JSON text a line, with descriptors beside it; the host's end of file
+//! says "kill all".
 
 use std::{
     collections::BTreeMap,
-    io::{self, IoSlice, IoSliceMut, Write},
+    io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
@@ -11,87 +12,161 @@ use std::{
     path::PathBuf,
 };
 
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
+use rustix::{
+    io::Errno,
+    net::{
+        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+        recvmsg, sendmsg,
+    },
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::ExitCause;
+use super::{Confinement, Enforced, ExitCause, Ground};
 
 /// Sent by the host: SIGTERM to the whole tree.
 pub(super) const TERMINATE: u8 = b't';
 
-/// The first line, from the host: what to start. The reading end of the child's stdin comes with it, if it has one.
+/// The first line, from the host: what to start. The reading end of the child's stdin comes with it, if it has one. The
+/// sidecar passes it on to an entry inside namespaces, with stdin, stdout and stderr.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Order {
     pub(super) program: PathBuf,
     pub(super) args: Vec<String>,
     pub(super) env: BTreeMap<String, String>,
     pub(super) cwd: PathBuf,
+    pub(super) confinement: Option<Confinement>,
+    pub(super) ground: Ground,
 }
 
-/// A line from the sidecar.
+/// A line from the sidecar to the host.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Report {
-    /// The program runs.
-    Started { pid: i32 },
+    /// The program runs. The listening socket of its gate comes with it, if it has one.
+    Started { pid: i32, enforced: Enforced },
     /// It does not, and nothing was left behind.
     NotStarted { errno: i32, reason: String },
+    /// It was not started, since this machine cannot keep what was promised.
+    Refused(Enforced),
     /// The main process ended; what it left is being killed, and the sidecar ends when nothing is left.
     Ended(ExitCause),
 }
 
-/// Sends `order`, and `stdin` with its first bytes; blocks while the sidecar does not read.
-pub(super) fn send_order(mut lifeline: &UnixStream, order: &Order, stdin: Option<BorrowedFd<'_>>) -> io::Result<()> {
-    let mut line = serde_json::to_vec(order)?;
+/// A line from the entry to the sidecar.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Word {
+    /// From the main process, when all is in force that can be; who sent it is its pid.
+    Entered(Enforced),
+    /// From the main process: it will not start the program.
+    Refused(Enforced),
+    /// The program runs. The listening socket of its gate comes with it, if it has one.
+    Started,
+    /// The program could not be started.
+    NotStarted { errno: i32, reason: String },
+    /// The main process ended.
+    Ended(ExitCause),
+}
+
+/// Sends a message, and `descriptors` with its first bytes; blocks while nobody reads.
+pub(super) fn send<T: Serialize>(socket: impl AsFd, message: &T, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors = stdin.as_slice();
     if !descriptors.is_empty() {
         control.push(SendAncillaryMessage::ScmRights(descriptors));
     }
-    let sent = sendmsg(lifeline, &[IoSlice::new(&line)], &mut control, SendFlags::NOSIGNAL)?;
-    lifeline.write_all(&line[sent..])
+    let mut sent = 0;
+    while sent < line.len() {
+        match sendmsg(&socket, &[IoSlice::new(&line[sent..])], &mut control, SendFlags::NOSIGNAL) {
+            Ok(more) => {
+                sent += more;
+                control.clear();
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
-/// Waits for the order; none when the host is gone before it was whole.
-pub(super) fn receive_order(lifeline: impl AsFd) -> io::Result<Option<(Order, Option<OwnedFd>)>> {
-    let (mut line, mut stdin) = (Vec::new(), None);
-    let mut chunk = [0; 4096];
-    while line.last() != Some(&b'\n') {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+/// [`send`] where a receiver that is gone is no error, since the end of the stream says the same.
+pub(super) fn tell<T: Serialize>(socket: impl AsFd, message: &T) {
+    let _ = send(socket, message, &[]);
+}
+
+/// What was received of a stream of lines and not taken yet.
+#[derive(Debug, Default)]
+pub(super) struct Received {
+    pending: Vec<u8>,
+    /// Bytes of it that are known to hold no end of a line.
+    searched: usize,
+    /// Those that came and were not taken, oldest first.
+    pub(super) descriptors: Vec<OwnedFd>,
+    /// Who sent the newest bytes, where the socket asks for credentials.
+    pub(super) sender: Option<i32>,
+}
+
+impl Received {
+    /// Reads once; false at the end.
+    pub(super) fn read(&mut self, socket: impl AsFd) -> io::Result<bool> {
+        let mut chunk = [0; 4096];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3), ScmCredentials(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let message =
-            match recvmsg(&lifeline, &mut [IoSliceMut::new(&mut chunk)], &mut control, RecvFlags::CMSG_CLOEXEC) {
-                Err(rustix::io::Errno::INTR) => continue,
-                other => other?,
-            };
-        for rights in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(descriptors) = rights {
-                stdin = descriptors.last().or(stdin);
+        let received = loop {
+            let mut room = [IoSliceMut::new(&mut chunk)];
+            match recvmsg(&socket, &mut room, &mut control, RecvFlags::CMSG_CLOEXEC) {
+                Err(Errno::INTR) => {}
+                other => break other?.bytes,
+            }
+        };
+        for message in control.drain() {
+            match message {
+                RecvAncillaryMessage::ScmRights(descriptors) => self.descriptors.extend(descriptors),
+                RecvAncillaryMessage::ScmCredentials(sender) => self.sender = Some(sender.pid.as_raw_pid()),
+                _ => {}
             }
         }
-        if message.bytes == 0 {
-            return Ok(None);
-        }
-        line.extend_from_slice(&chunk[..message.bytes]);
+        self.pending.extend_from_slice(&chunk[..received]);
+        Ok(received > 0)
     }
-    Ok(Some((serde_json::from_slice(&line)?, stdin)))
+
+    /// The next whole line.
+    pub(super) fn take<T: DeserializeOwned>(&mut self) -> Option<io::Result<T>> {
+        let Some(end) = memchr::memchr(b'\n', &self.pending[self.searched..]) else {
+            self.searched = self.pending.len();
+            return None;
+        };
+        let line: Vec<u8> = self.pending.drain(..=self.searched + end).collect();
+        self.searched = 0;
+        Some(serde_json::from_slice(&line).map_err(io::Error::from))
+    }
+
+    /// Waits for the next line; none when the stream ends before it is whole.
+    pub(super) fn wait<T: DeserializeOwned>(&mut self, socket: impl AsFd) -> io::Result<Option<T>> {
+        loop {
+            if let Some(message) = self.take() {
+                return message.map(Some);
+            }
+            if !self.read(&socket)? {
+                return Ok(None);
+            }
+        }
+    }
 }
 
-/// Sends a report; a host that is gone is no error, since the end of its lifeline says the same.
-pub(super) fn send_report(lifeline: impl AsFd, report: &Report) {
-    if let Ok(mut line) = serde_json::to_vec(report) {
-        line.push(b'\n');
-        let _ = rustix::net::send(lifeline, &line, SendFlags::NOSIGNAL);
-    }
+/// A socket pair on which the first end learns who sends.
+pub(super) fn passage() -> io::Result<(UnixStream, UnixStream)> {
+    let (near, far) = UnixStream::pair()?;
+    rustix::net::sockopt::set_socket_passcred(&near, true)?;
+    Ok((near, far))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     #[test]
@@ -103,16 +178,20 @@ mod tests {
             args: vec![big.clone(), "a\nb".into()],
             env: BTreeMap::from([("A".into(), "é".into())]),
             cwd: "/".into(),
+            confinement: None,
+            ground: Ground::default(),
         };
         let (reader, mut writer) = io::pipe().unwrap();
-        let sending = std::thread::spawn(move || send_order(&host, &order, Some(reader.as_fd())).unwrap());
-        let (order, stdin) = receive_order(&sidecar).unwrap().unwrap();
+        let sending = std::thread::spawn(move || send(&host, &order, &[reader.as_fd()]).unwrap());
+        let mut received = Received::default();
+        let order: Order = received.wait(&sidecar).unwrap().unwrap();
         sending.join().unwrap();
         assert_eq!(order.args, [big, "a\nb".into()]);
         assert_eq!(order.env["A"], "é");
         writer.write_all(b"hello").unwrap();
         drop(writer);
-        assert_eq!(io::read_to_string(std::fs::File::from(stdin.unwrap())).unwrap(), "hello");
+        let stdin = received.descriptors.pop().unwrap();
+        assert_eq!(io::read_to_string(std::fs::File::from(stdin)).unwrap(), "hello");
     }
 
     #[test]
@@ -120,6 +199,15 @@ mod tests {
         let (host, sidecar) = UnixStream::pair().unwrap();
         (&host).write_all(b"{\"program\":").unwrap();
         drop(host);
-        assert!(receive_order(&sidecar).unwrap().is_none());
+        assert!(Received::default().wait::<Order>(&sidecar).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_passage_tells_who_sends() {
+        let (near, far) = passage().unwrap();
+        tell(&far, &Word::Started);
+        let mut received = Received::default();
+        assert_eq!(received.wait(&near).unwrap(), Some(Word::Started));
+        assert_eq!(received.sender, Some(std::process::id().cast_signed()));
     }
 }

@@ -1,0 +1,101 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::supervisor::Confinement;
+
+/// What every program of the system needs to read and execute, as far as it is there. None of it tells of a user.
+const SYSTEM: [&str; 11] = [
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/nix/store",
+    "/gnu/store",
+    "/sys/devices/system/cpu",
+    "/sys/fs/cgroup",
+];
+
+/// What of `/etc` is for everybody: loader, names, certificates, time, interpreters.
+const ETC: [&str; 32] = [
+    "alternatives",
+    "ca-certificates",
+    "ca-certificates.conf",
+    "crypto-policies",
+    "debian_version",
+    "fonts",
+    "gai.conf",
+    "group",
+    "host.conf",
+    "hosts",
+    "ld-musl-aarch64.path",
+    "ld-musl-x86_64.path",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "ld.so.preload",
+    "localtime",
+    "locale.alias",
+    "locale.conf",
+    "magic",
+    "mime.types",
+    "nsswitch.conf",
+    "os-release",
+    "passwd",
+    "perl",
+    "pki",
+    "protocols",
+    "resolv.conf",
+    "rpc",
+    "services",
+    "ssl",
+    "timezone",
+];
+
+/// Devices that hold nothing and lead nowhere.
+pub(super) const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
+
+/// Folders in memory that a process inside namespaces has for itself; elsewhere they are everybody's, and closed.
+pub(super) const SCRATCH: [&str; 2] = ["/tmp", "/dev/shm"];
+
+/// Where processes and the kernel are seen; read only.
+pub(super) const PROCESSES: &str = "/proc";
+
+/// What may be read and executed. Paths that do not exist are left out, and what a link leads to is added.
+pub(super) fn readable(confinement: &Confinement) -> Vec<PathBuf> {
+    let system = SYSTEM.iter().map(PathBuf::from);
+    let etc = ETC.iter().map(|name| Path::new("/etc").join(name));
+    let own = confinement.read.iter().cloned();
+    system.chain(etc).chain(interpreters()).chain(own).flat_map(real).collect()
+}
+
+/// What may be written, and everything that may be done in it.
+pub(super) fn writable(confinement: &Confinement) -> Vec<PathBuf> {
+    confinement.write.iter().cloned().flat_map(real).collect()
+}
+
+/// Whether a path lies in what may be read or written; the root itself is there for everybody.
+pub(in crate::supervisor) fn shows(confinement: &Confinement, path: &Path, inside: bool) -> bool {
+    // What is not there is below something that is hidden by a folder in memory.
+    let scratch = SCRATCH.iter().filter(|_| inside && path.exists()).map(PathBuf::from);
+    let mut places = readable(confinement).into_iter().chain(writable(confinement)).chain(scratch);
+    path == Path::new("/") || places.any(|place| path.starts_with(place))
+}
+
+/// Debian's Python reads `/etc/python3.N/sitecustomize.py` at every start.
+fn interpreters() -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir("/etc").into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"python")).map(|entry| entry.path())
+}
+
+fn real(path: PathBuf) -> Vec<PathBuf> {
+    match fs::canonicalize(&path) {
+        Ok(real) if real == path => vec![path],
+        Ok(real) => vec![path, real],
+        Err(_) => Vec::new(),
+    }
+}

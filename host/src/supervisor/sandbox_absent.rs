@@ -1,0 +1,147 @@
+//! Where the system is not Linux nothing confines a process yet, and everything says so.
+
+use std::{
+    io,
+    net::TcpListener,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::{Child, ExitCode, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{Pid, getppid, setsid};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Caps, Confinement, Egress, Enforced, ExitCause, Measure, Strictness,
+    wire::{Order, Word, tell},
+};
+
+/// Never there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Bubblewrap {
+    pub(super) program: PathBuf,
+    pub(super) users: bool,
+    pub(super) sized: bool,
+}
+
+impl Bubblewrap {
+    pub(super) fn start(
+        &self,
+        _: &Order,
+        _: &Confinement,
+        _: Stdio,
+        _: Stdio,
+        _: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
+    ) -> io::Result<Child> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Capped {}
+
+/// Never there.
+#[derive(Debug)]
+pub(super) struct Cgroup {
+    pub(super) capped: Capped,
+}
+
+impl Cgroup {
+    pub(super) fn create(_: &Path, _: &Caps) -> Option<Self> {
+        None
+    }
+
+    pub(super) fn door(&self) -> PathBuf {
+        PathBuf::new()
+    }
+
+    pub(super) fn ran_out_of_memory(&self) -> bool {
+        false
+    }
+
+    pub(super) fn ran_out_of_processes(&self) -> bool {
+        false
+    }
+
+    pub(super) fn kill(&self) {}
+}
+
+pub(super) fn delegated() -> Option<PathBuf> {
+    None
+}
+
+pub(super) fn open_gate<T>(_: &Egress, _: T) -> io::Result<Option<TcpListener>> {
+    Ok(None)
+}
+
+pub(super) fn shows(_: &Confinement, _: &Path, _: bool) -> bool {
+    true
+}
+
+/// Never started.
+#[derive(Debug)]
+pub(super) struct Watchdog {}
+
+impl Watchdog {
+    pub(super) fn new(_: i32, _: i32, _: bool, _: &Confinement, _: Capped) -> Option<Self> {
+        None
+    }
+
+    pub(super) fn wait(&self) -> Duration {
+        Duration::MAX
+    }
+
+    pub(super) fn look(&mut self) -> Option<ExitCause> {
+        None
+    }
+}
+
+/// Where an entry is.
+pub(super) struct Site<'a> {
+    pub(super) parent: Pid,
+    pub(super) inside: bool,
+    pub(super) capped: Capped,
+    pub(super) gate: Option<&'a TcpListener>,
+}
+
+/// Starts the program as it is, or refuses to.
+pub(super) struct Entry {
+    parent: Pid,
+    strict: bool,
+    passage: Option<UnixStream>,
+}
+
+impl Entry {
+    pub(super) fn new(order: &Order, site: &Site<'_>, passage: Option<UnixStream>) -> io::Result<Self> {
+        let strict = order.confinement.as_ref().is_some_and(|asked| asked.strictness == Strictness::Require);
+        Ok(Self { parent: site.parent, strict, passage })
+    }
+
+    pub(super) fn enter(&self) -> io::Result<()> {
+        setsid()?;
+        if getppid() != Some(self.parent) {
+            return Err(rustix::io::Errno::SRCH.into());
+        }
+        let Some(passage) = &self.passage else { return Ok(()) };
+        let nothing = |what: &str| Measure {
+            what: what.into(),
+            by: None,
+            short_of: Some("only Linux is supported".into()),
+            kept: false,
+        };
+        let enforced = Enforced { measures: ["files", "network", "processes"].map(nothing).into() };
+        if self.strict {
+            tell(passage, &Word::Refused(enforced));
+            return Err(rustix::io::Errno::PERM.into());
+        }
+        tell(passage, &Word::Entered(enforced));
+        Ok(())
+    }
+}
+
+/// There is nothing to enter.
+pub fn run_entry() -> ExitCode {
+    ExitCode::FAILURE
+}
