@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{catalog::Catalog, config::Config, current::Current, library::Library, plugins::Plugins};
+use crate::{
+    catalog::Catalog, config::Config, current::Current, library::Library, plugins::Plugins, policy::Ceiling,
+    secrets::Secrets,
+};
 
 /// The parts of this program that a tool may touch.
 pub struct Host {
@@ -14,6 +17,8 @@ pub struct Host {
     pub library: Library,
     /// The running servers.
     pub catalog: Arc<Catalog>,
+    /// The values of what servers are granted by name.
+    pub secrets: Secrets,
 }
 
 /// What the operator set, in the units that the host uses.
@@ -31,6 +36,8 @@ pub struct Settings {
     pub build_timeout: Duration,
     /// How long a caller waits for a server that comes up before it is told how far that is.
     pub patience: Duration,
+    /// The most that any server may be granted.
+    pub ceiling: Ceiling,
 }
 
 impl From<&Config> for Settings {
@@ -44,6 +51,7 @@ impl From<&Config> for Settings {
             start_timeout: limits.start_timeout_s.duration(),
             build_timeout: limits.build_timeout_s.duration(),
             patience: limits.patience_s.duration(),
+            ceiling: Ceiling::of(config),
         }
     }
 }

@@ -96,6 +96,9 @@ pub struct Limits {
     /// Open files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<u64>,
+    /// MiB of the disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_mb: Option<u64>,
     /// Seconds that one call may take.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub call_timeout_s: Option<f64>,

@@ -15,6 +15,7 @@ mod list;
 mod output;
 mod plugin;
 mod rm;
+mod secret;
 mod serve;
 mod show;
 mod tour;
@@ -78,6 +79,8 @@ enum Command {
     #[command(subcommand)]
     Cache(cache::Command),
     #[command(subcommand)]
+    Secret(secret::Command),
+    #[command(subcommand)]
     Config(config::Command),
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -127,6 +130,7 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Some(Command::Warm(warm)) => warm.run(&common),
         Some(Command::Doctor(doctor)) => doctor.run(&common),
         Some(Command::Cache(command)) => command.run(&common),
+        Some(Command::Secret(command)) => command.run(&common),
         Some(Command::Config(command)) => command.run(&common),
         Some(Command::Plugin(command)) => command.run(&common),
         Some(Command::Completions(completions)) => completions.run(),
@@ -172,6 +176,10 @@ fn report(failure: &Failure) {
     let text = match failure {
         Failure::Configuration(error) if error.position().is_some() => error.render(output::colour(&stderr)),
         _ => format!("perennial: {}\n", output::plain(&failure.to_string())),
+    };
+    let text = match crate::secrets::known() {
+        Some(known) => known.text(&text).into_owned(),
+        None => text,
     };
     let _ = stderr.lock().write_all(text.as_bytes());
 }

@@ -13,17 +13,7 @@ pub struct Unenforced {
 }
 
 /// Keys that come later; each leaves this list with the part that honours it.
-const LATER: &[&str] = &[
-    "limits.memory_mb",
-    "limits.cpu",
-    "limits.pids",
-    "limits.files",
-    "policy.network",
-    "policy.read",
-    "policy.write",
-    "policy.env",
-    "exposure.mode",
-];
+const LATER: &[&str] = &["exposure.mode"];
 
 impl Config {
     /// What was set without effect, to be told at start: silence would pass for enforcement.

@@ -89,7 +89,14 @@ pub(super) fn process(plan: &Plan, places: &Placeholders, state_dir: &Path) -> R
         environment.insert("TZ".into(), zone);
     }
     environment.extend(env);
-    Ok(ProcessSpec { label: "server".into(), program, args, env: environment, cwd: state_dir.to_path_buf(), confinement: None })
+    Ok(ProcessSpec {
+        label: "server".into(),
+        program,
+        args,
+        env: environment,
+        cwd: state_dir.to_path_buf(),
+        confinement: None,
+    })
 }
 
 /// Removes scratch folders that hosts left behind which were killed a day ago or earlier: no step takes that long.

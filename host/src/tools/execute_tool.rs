@@ -1,15 +1,16 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use perennial_sdk::{Error, ErrorCode, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{BuiltIn, Call, Effect, patience, target};
+use super::{BuiltIn, Call, Effect, denials, patience, target};
 use crate::{
     catalog::Server,
     launch::Instance,
-    mcp::{CallEnd, Reply, ToolCall},
+    mcp::{CallEnd, ProgressSink, Reply, ToolCall},
+    secrets::Redactor,
 };
 
 pub(super) struct ExecuteTool;
@@ -75,33 +76,48 @@ impl BuiltIn for ExecuteTool {
         let args = Value::Object(args);
         instance.tools().check(&tool_name, &args).map_err(|error| corrected(error, &server_id, &tool_name))?;
         let Value::Object(args) = args else { unreachable!("it was made an object above") };
-        let status = server.status();
-        let limit = status.spec.limits.call_timeout_s.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        let limit = limit.unwrap_or(call.host.settings.get().call_timeout);
+        // the operator may have changed the most that a call may take since the server was started
+        let most = call.host.settings.get().call_timeout;
+        let asked =
+            server.status().spec.limits.call_timeout_s.and_then(|limit| Duration::try_from_secs_f64(limit).ok());
+        let (limit, seen) = (asked.unwrap_or(most).min(most), instance.rights.denials_so_far());
+        let redactor = instance.rights.redactor.clone();
         let answered = instance
             .session
             .call(ToolCall {
                 name: tool_name.clone(),
                 arguments: args,
                 meta: call.meta,
-                progress: call.progress,
+                progress: call.progress.map(|sink| redacting(sink, redactor.clone())),
                 limit,
                 cancelled: call.cancelled,
             })
             .await;
         match answered {
-            Ok(passed) => Ok(Reply::Passed(passed)),
-            Err(end) => Err(failed(end, &server, &instance, &tool_name).await),
+            Ok(passed) => {
+                let passed = denials::told(passed, &instance, seen);
+                Ok(Reply::Passed(match &redactor {
+                    Some(redactor) => passed.redacted(redactor),
+                    None => passed,
+                }))
+            }
+            Err(end) => Err(denials::with(failed(end, &server, &instance, &tool_name).await, &instance, seen)),
         }
     }
 }
 
-async fn failed(
-    end: CallEnd,
-    server: &std::sync::Arc<Server>,
-    instance: &std::sync::Arc<Instance>,
-    tool: &str,
-) -> Error {
+/// What a tool tells of its progress, without the values that its server was given.
+fn redacting(sink: ProgressSink, redactor: Option<Redactor>) -> ProgressSink {
+    match redactor {
+        None => sink,
+        Some(redactor) => Arc::new(move |mut params| {
+            redactor.members(&mut params);
+            sink(params);
+        }),
+    }
+}
+
+async fn failed(end: CallEnd, server: &Arc<Server>, instance: &Arc<Instance>, tool: &str) -> Error {
     match end {
         CallEnd::SessionEnded => {
             let death = server.death_of(instance).await;
@@ -112,7 +128,8 @@ async fn failed(
             let mut error = Error::new(ErrorCode::Timeout, message);
             error.data = json!({ "log": instance.stderr_tail(20) });
             error.hint(
-                "`limits.call_timeout_s` of the server gives its calls more time; `get-server` shows what it printed",
+                "`limits.call_timeout_s` of the server gives its calls more time, as far as the operator's `[limits]` has \
+                 it; `get-server` shows what it printed",
             )
         }
         CallEnd::Cancelled => Error::new(ErrorCode::Cancelled, "cancelled"),

@@ -22,11 +22,13 @@ pub(super) struct Parts {
     /// Further source files: relative path → text.
     #[serde(default)]
     pub(super) files: Option<BTreeMap<String, String>>,
-    /// What the server asks to reach. It is kept with the server; this version enforces nothing yet.
+    /// What the server may reach beyond its own code, packages and folder; nothing when left out. Ask for no more than
+    /// the code needs: {"network": ["api.example.com:443"]}. What the operator does not allow is denied with the lines
+    /// that would allow it. In an update it takes the place of all that was there.
     #[serde(default)]
     #[schemars(with = "Option<PermissionsShape>")]
     pub(super) permissions: Option<Permissions>,
-    /// How much it may use.
+    /// How much it may use; what is left out is the operator's own limit, which is also the most.
     #[serde(default)]
     #[schemars(with = "Option<LimitsShape>")]
     pub(super) limits: Option<Limits>,
@@ -54,13 +56,14 @@ enum DependenciesShape {
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
 struct PermissionsShape {
-    /// "none", "all", or a list of "host:port".
+    /// "none", or a list of "host:port" with one entry for each public host, such as ["api.example.com:443"]: HTTP clients
+    /// reach them through the proxy in HTTPS_PROXY. "all", private addresses and "*.example.com:443" need the operator.
     network: Option<NetworkShape>,
-    /// Folders that it may read.
+    /// Whole paths of folders or files that it may read. Needs the operator.
     read: Option<Vec<String>>,
-    /// Folders that it may write.
+    /// Whole paths of folders that it may read and write; its own folder, HOME, it may write anyway. Needs the operator.
     write: Option<Vec<String>>,
-    /// Names of environment variables that it gets.
+    /// Names of secrets and environment variables that it gets, such as ["API_TOKEN"]; never values. Needs the operator.
     env: Option<Vec<String>>,
 }
 
@@ -81,8 +84,10 @@ struct LimitsShape {
     cpu: Option<f64>,
     /// Processes and threads.
     pids: Option<u64>,
-    /// Open files.
+    /// Open files of each process.
     files: Option<u64>,
+    /// MiB of the disk.
+    disk_mb: Option<u64>,
     /// Seconds that one call may take.
     call_timeout_s: Option<f64>,
 }

@@ -3,6 +3,7 @@
 mod create;
 mod delete_saved_server;
 mod delete_server;
+mod denials;
 mod execute_tool;
 mod get_server;
 mod get_server_tools;
@@ -159,12 +160,13 @@ impl<B: BuiltIn> Tool for Entry<B> {
                 Err(error) => return Said::failure(B::DOING, &misfit::<B>(&error)).into(),
             };
             let run = B::run(call, arguments);
-            match cancelled.run_until_cancelled(run).await {
+            let reply = match cancelled.run_until_cancelled(run).await {
                 Some(Ok(reply)) => reply,
                 Some(Err(error)) => Said::failure(B::DOING, &error).into(),
                 // rmcp drops whatever is answered to a cancelled request
                 None => Said::failure(B::DOING, &Error::new(perennial_sdk::ErrorCode::Cancelled, "cancelled")).into(),
-            }
+            };
+            reply.redacted()
         })
     }
 }
@@ -176,10 +178,11 @@ impl Tool for Contributed {
 
     fn call<'a>(&'a self, call: Call, arguments: Map<String, Value>) -> BoxFuture<'a, Reply> {
         Box::pin(async move {
-            match self.provider.call(&call.cx(), &self.definition.name, arguments).await {
+            let reply: Reply = match self.provider.call(&call.cx(), &self.definition.name, arguments).await {
                 Ok(value) => Reply::Value(value),
                 Err(error) => Said::failure(&format!("call `{}`", self.definition.name), &error).into(),
-            }
+            };
+            reply.redacted()
         })
     }
 }
