@@ -95,7 +95,8 @@ fn step(script: &str, args: &[&str]) -> Step {
         command: CommandLine::new("{sh}").args(["-c", script, "sh"]).args(args.iter().copied()),
         time_limit_s: 20,
         network: Some("pypi".into()),
-        writes: Vec::new(),
+        // the folders among its arguments
+        writes: args.iter().filter(|arg| ["{cache}", "{env}", "{server}"].contains(arg)).map(ToString::to_string).collect(),
     }
 }
 

@@ -19,6 +19,7 @@ mod cases {
     mod moving;
     mod node;
     mod old_system;
+    mod permissions;
     mod plugins;
     mod processes;
     mod progress;
@@ -29,6 +30,7 @@ mod cases {
     mod reload;
     mod rust;
     mod s3;
+    mod secrets;
     mod team;
     mod twenty;
     mod upkeep;

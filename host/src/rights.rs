@@ -228,13 +228,13 @@ mod tests {
             rights(serde_json::json!({"env": ["A", "B"], "network": ["10.0.0.1:80"]}), "[policy]\nenv = [\"A\"]")
                 .lines(&enforced(&HERE[..1])),
         ];
-        insta::assert_snapshot!(all.map(|lines| lines.join("\n")).join("\n\n"), @"");
+        insta::assert_snapshot!(all.map(|lines| lines.join("\n")).join("\n\n"));
     }
 
     #[test]
     fn the_facts_are_the_same() {
         let facts = rights(serde_json::json!({}), "").facts(&enforced(&HERE[4..6]));
-        insta::assert_json_snapshot!(facts, @"");
+        insta::assert_json_snapshot!(facts);
     }
 
     #[test]

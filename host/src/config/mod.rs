@@ -128,6 +128,11 @@ impl Config {
         self.origin.document.as_deref().map(source::Document::path)
     }
 
+    /// The environment variables that decided settings, by dotted key.
+    pub fn overridden(&self) -> &BTreeMap<String, &'static str> {
+        &self.origin.overridden
+    }
+
     /// A path written in the file: relative ones are relative to the file's folder.
     pub fn resolve(&self, path: &Path) -> PathBuf {
         match self.file().and_then(Path::parent) {

@@ -4,15 +4,12 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::Uri;
 use hyper_util::{
-    client::{
-        legacy::connect::proxy::{SocksV5, Tunnel},
-        proxy::matcher::Intercept,
-    },
+    client::{legacy::connect::proxy::SocksV5, proxy::matcher::Intercept},
     rt::TokioIo,
 };
 use perennial_sdk::BoxFuture;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, lookup_host},
     time::timeout,
 };
@@ -29,6 +26,9 @@ const RESOLVING: Duration = Duration::from_secs(10);
 
 /// How long one address may take to answer while there are others, and the last one.
 const CONNECTING: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(15));
+
+/// Bytes of the head of a proxy's answer.
+const LONGEST_ANSWER: usize = 16 << 10;
 
 /// A connection, whatever carries it.
 pub(super) type Stream = Box<dyn Carrier>;
@@ -143,7 +143,7 @@ async fn first_of(addresses: &[SocketAddr], to: &Endpoint) -> Result<TcpStream, 
 async fn through(proxy: Intercept, to: &Endpoint) -> Result<Stream, Failure> {
     let uri = format!("https://{}:{}/", to.host, to.port.unwrap_or(443)).parse::<Uri>();
     let uri = uri.map_err(|error| Failure::Unreachable(format!("`{to}` is no address: {error}")))?;
-    let refused = |error: &dyn std::error::Error| {
+    let refused = |error: &dyn std::fmt::Display| {
         Failure::Unreachable(format!("the operator's proxy does not connect to `{to}`: {error}"))
     };
     let made = async {
@@ -152,17 +152,46 @@ async fn through(proxy: Intercept, to: &Endpoint) -> Result<Stream, Failure> {
             if let Some((user, password)) = proxy.raw_auth() {
                 socks = socks.with_auth(user.to_owned(), password.to_owned());
             }
-            return socks.call(uri).await.map_err(|error| refused(&error));
+            return socks.call(uri).await.map(TokioIo::into_inner).map_err(|error| refused(&error));
         }
-        let mut tunnel = Tunnel::new(proxy.uri().clone(), ToProxy);
-        if let Some(auth) = proxy.basic_auth() {
-            tunnel = tunnel.with_auth(auth.clone());
+        let mut stream = to_proxy(proxy.uri().clone()).await.map_err(lost)?;
+        match ask_to_connect(&mut stream, &proxy, to).await {
+            Ok(status) if status.starts_with('2') => Ok(stream),
+            Ok(status) => Err(refused(&status)),
+            Err(error) => Err(refused(&error)),
         }
-        tunnel.call(uri).await.map_err(|error| refused(&error))
     };
     match timeout(2 * CONNECTING.1, made).await {
-        Ok(stream) => Ok(stream?.into_inner()),
+        Ok(made) => made,
         Err(_) => Err(Failure::TimedOut(format!("the operator's proxy did not connect to `{to}` in time"))),
+    }
+}
+
+/// Sends a `CONNECT`, and reads the head of the answer and nothing more: what comes next is the other end's. Answers its
+/// status.
+async fn ask_to_connect(stream: &mut Stream, proxy: &Intercept, to: &Endpoint) -> io::Result<String> {
+    let mut request = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n").into_bytes();
+    if let Some(auth) = proxy.basic_auth() {
+        request.extend_from_slice(b"Proxy-Authorization: ");
+        request.extend_from_slice(auth.as_bytes());
+        request.extend_from_slice(b"\r\n");
+    }
+    request.extend_from_slice(b"\r\n");
+    stream.write_all(&request).await?;
+    stream.flush().await?;
+    let mut head = Vec::with_capacity(256);
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() > LONGEST_ANSWER {
+            return Err(io::Error::other("its answer does not end"));
+        }
+        head.push(stream.read_u8().await?);
+    }
+    let line = String::from_utf8_lossy(head.split(|byte| *byte == b'\r').next().unwrap_or_default()).into_owned();
+    match line.split_once(' ') {
+        Some((version, status)) if version.starts_with("HTTP/1.") => {
+            Ok(status.chars().filter(|c| !c.is_control()).collect())
+        }
+        _ => Err(io::Error::other("it does not speak HTTP")),
     }
 }
 

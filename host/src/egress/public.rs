@@ -26,7 +26,7 @@ const PRIVATE_ENDS: &[&str] = &[
 /// Whether a name, in lower case, may be a public server's.
 pub(super) fn is_public_name(name: &str) -> bool {
     match name.rsplit_once('.') {
-        Some((_, end)) => !PRIVATE_ENDS.contains(&end),
+        Some((_, end)) => !PRIVATE_ENDS.contains(&end) && name != "metadata.goog",
         None => false,
     }
 }

@@ -14,7 +14,10 @@ mod refusal;
 mod tests;
 mod variables;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use perennial_sdk::{Limits, Permissions, Result};
 
@@ -34,6 +37,8 @@ pub struct Ceiling {
     limits: config::Limits,
     /// The file that says so, or in which it could be said.
     file: Option<PathBuf>,
+    /// Variables that go before the file, by the setting.
+    variables: BTreeMap<String, &'static str>,
 }
 
 /// Folders that no grant includes unless the operator lists just them.
@@ -73,7 +78,7 @@ impl Ceiling {
             }
         }
         let file = config.file().map(Path::to_path_buf).or_else(config::usual_file);
-        Self { policy, limits: config.limits.clone(), file }
+        Self { policy, limits: config.limits.clone(), file, variables: config.overridden().clone() }
     }
 
     /// Puts what is asked for below the ceiling. It blocks when folders are asked for: links are followed now.

@@ -72,6 +72,9 @@ fn public(endpoint: &Endpoint) -> Result<Reach, &'static str> {
         Host::Below(_) => {
             Err("stands for any number of hosts, and the operator allows those that are named one by one")
         }
+        host if host.is_of_a_cloud() => {
+            Err("is where clouds tell machines their credentials, which the operator does not allow")
+        }
         Host::Address(_) => Err("is no public address, and the operator allows public hosts alone"),
         Host::Name(_) => Err("is a name inside a network, and the operator allows public hosts alone"),
     }

@@ -99,6 +99,12 @@ pub(super) fn remedy(ceiling: &Ceiling, refused: &[Refusal]) -> Option<String> {
             text.push_str(&format!("\n{table}\n{}", lines.join("\n")));
         }
     }
+    for kind in wanted.keys() {
+        let set = ["policy", "limits"].into_iter().find_map(|table| ceiling.variables.get(&format!("{table}.{kind}")));
+        if let Some(variable) = set {
+            text.push_str(&format!("\nand without the environment variable `{variable}`, which goes before it"));
+        }
+    }
     text.push_str("\nwhich holds from the next start of the host, or after SIGHUP");
     Some(text)
 }

@@ -119,7 +119,7 @@ fn limits_are_the_operators_or_less() {
     let bounds = less.unwrap().granted.bounds;
     assert_eq!((bounds.memory_mb, bounds.pids, bounds.disk_mb, bounds.call_timeout.as_secs()), (64, 4, 10, 5));
     let error = judge(json!({"memory_mb": 4096, "call_timeout_s": 300.5, "pids": 0})).unwrap_err();
-    insta::assert_snapshot!(Machine::new().said(&error), @"");
+    insta::assert_snapshot!(Machine::new().said(&error));
     assert!(judge(json!({"cpu": -1.0})).is_err());
 }
 
@@ -207,7 +207,7 @@ fn an_update_shows_what_it_widens() {
         permissions(json!({"network": ["a.example.com:443", "b.example.com:443"], "read": ["/data"]})),
     );
     let (few, many) = (limits(json!({"memory_mb": 64, "pids": 8})), limits(json!({"memory_mb": 128, "pids": 8})));
-    insta::assert_snapshot!(Difference::between((&old, &few), (&new, &many)), @"");
+    insta::assert_snapshot!(Difference::between((&old, &few), (&new, &many)));
     let narrower = Difference::between((&old, &many), (&Permissions::default(), &few));
     assert!(!narrower.widened && narrower.to_string().contains("less than it could"), "{narrower}");
     assert!(Difference::between((&old, &few), (&old, &few)).is_empty());
