@@ -29,10 +29,9 @@ use Installer::{Cargo, Npm, Pip, Pnpm, Uv};
 /// The places of each registry; mirrors of the machine's own settings are among them.
 fn places(installer: Installer) -> Vec<String> {
     let (own, settings): (&[&str], &[&str]) = match installer {
-        Uv | Pip => (
-            &["pypi.org:443", "files.pythonhosted.org:443"],
-            &["PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"],
-        ),
+        Uv | Pip => {
+            (&["pypi.org:443", "files.pythonhosted.org:443"], &["PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"])
+        }
         Npm | Pnpm => (&["registry.npmjs.org:443"], &["NPM_CONFIG_REGISTRY", "npm_config_registry"]),
         Cargo => (&["index.crates.io:443", "static.crates.io:443"], &[]),
     };
@@ -92,12 +91,17 @@ impl Behind {
             }
             Pnpm => {
                 let mut pnpm = Command::new(on_path("node"));
-                pnpm.arg(installed("node/node_modules/pnpm/bin/pnpm.cjs")).args(["add", "ms@2.1.3", "--ignore-scripts"]);
+                pnpm.arg(installed("node/node_modules/pnpm/bin/pnpm.cjs")).args([
+                    "add",
+                    "ms@2.1.3",
+                    "--ignore-scripts",
+                ]);
                 pnpm.args(["--config.fetch-retries=0", "--store-dir"]).arg(at("store"));
                 pnpm
             }
             Cargo => {
-                let manifest = "[package]\nname = 'a'\nversion = '0.1.0'\nedition = '2021'\n[dependencies]\nitoa = '=1.0.11'\n";
+                let manifest =
+                    "[package]\nname = 'a'\nversion = '0.1.0'\nedition = '2021'\n[dependencies]\nitoa = '=1.0.11'\n";
                 std::fs::write(at("Cargo.toml"), manifest).unwrap();
                 std::fs::create_dir(at("src")).unwrap();
                 std::fs::write(at("src/lib.rs"), "").unwrap();
@@ -107,7 +111,8 @@ impl Behind {
                 cargo
             }
         };
-        let own: BTreeMap<_, _> = command.get_envs().map(|(name, value)| (name.to_owned(), value.unwrap().to_owned())).collect();
+        let own: BTreeMap<_, _> =
+            command.get_envs().map(|(name, value)| (name.to_owned(), value.unwrap().to_owned())).collect();
         command.env_clear().envs(own).current_dir(self.folder.path()).env("HOME", self.folder.path());
         for name in PASSED {
             if let Some(value) = std::env::var_os(name) {
@@ -124,8 +129,18 @@ impl Behind {
 
 /// What else of the machine an installer needs to know.
 const PASSED: &[&str] = &[
-    "PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "PIP_CERT", "NODE_EXTRA_CA_CERTS", "PIP_INDEX_URL", "UV_DEFAULT_INDEX",
-    "UV_INDEX_URL", "NPM_CONFIG_REGISTRY", "npm_config_registry", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN",
+    "PATH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "PIP_CERT",
+    "NODE_EXTRA_CA_CERTS",
+    "PIP_INDEX_URL",
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX_URL",
+    "NPM_CONFIG_REGISTRY",
+    "npm_config_registry",
+    "RUSTUP_HOME",
+    "RUSTUP_TOOLCHAIN",
 ];
 
 #[rstest]

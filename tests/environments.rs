@@ -96,7 +96,11 @@ fn step(script: &str, args: &[&str]) -> Step {
         time_limit_s: 20,
         network: Some("pypi".into()),
         // the folders among its arguments
-        writes: args.iter().filter(|arg| ["{cache}", "{env}", "{server}"].contains(arg)).map(ToString::to_string).collect(),
+        writes: args
+            .iter()
+            .filter(|arg| ["{cache}", "{env}", "{server}"].contains(arg))
+            .map(ToString::to_string)
+            .collect(),
     }
 }
 

@@ -119,7 +119,9 @@ impl Rights {
         if self.strictness.is_none() {
             return format!("nothing, since the configuration says `sandbox = \"off\"`; {RIGHTS}");
         }
-        let mut groups: Vec<((&str, Option<&str>), Vec<String>)> = Vec::new();
+        // by what, and how far short of the whole → the things
+        type How<'a> = (&'a str, Option<&'a str>);
+        let mut groups: Vec<(How<'_>, Vec<String>)> = Vec::new();
         let mut missing = Vec::new();
         for measure in &enforced.measures {
             let Some(by) = &measure.by else {

@@ -22,7 +22,8 @@ fn denied(home: &TestHome, host: &mut TestHost, arguments: Value) -> String {
 fn what_is_above_the_ceiling_is_denied_with_the_lines_that_would_allow_it() {
     let home = TestHome::new().config("[policy]\nnetwork = [\"hosts\", \"10.0.0.5:5432\"]\n");
     let mut host = home.start();
-    let permissions = json!({"network": ["api.example.com:443", "10.0.0.6:5432"], "read": ["/etc"], "env": ["API_TOKEN"]});
+    let permissions =
+        json!({"network": ["api.example.com:443", "10.0.0.6:5432"], "read": ["/etc"], "env": ["API_TOKEN"]});
     let mut asked = asking(&permissions);
     asked["limits"] = json!({"memory_mb": 2048});
     insta::assert_snapshot!(denied(&home, &mut host, asked));
@@ -76,7 +77,10 @@ fn a_saved_server_gets_what_is_still_allowed_and_tells_the_rest() {
     assert_eq!(facts["withheld"][0]["asked"], "10.0.0.5:5432");
     let withheld = loaded.text();
     let withheld = withheld.split_once("withheld: ").unwrap().1;
-    assert!(withheld.contains("network = [\"hosts\", \"10.0.0.5:5432\"]") && withheld.contains("perennial.toml"), "{withheld}");
+    assert!(
+        withheld.contains("network = [\"hosts\", \"10.0.0.5:5432\"]") && withheld.contains("perennial.toml"),
+        "{withheld}"
+    );
     // changing its code asks for nothing new, and takes nothing away for good
     let loaded = facts["serverId"].as_str().unwrap();
     let code = format!("{}# more\n", echo_server());

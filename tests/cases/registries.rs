@@ -96,7 +96,8 @@ fn a_package_that_would_run_code_at_installation_is_refused(#[values(Uv, Pip)] i
     fs::create_dir_all(&links).unwrap();
     fs::create_dir(&source).unwrap();
     fs::write(source.join("PKG-INFO"), "Metadata-Version: 2.1\nName: evil\nVersion: 1.0\n").unwrap();
-    let setup = format!("open({ran:?}, 'w').close()\nfrom setuptools import setup\nsetup(name='evil', version='1.0')\n");
+    let setup =
+        format!("open({ran:?}, 'w').close()\nfrom setuptools import setup\nsetup(name='evil', version='1.0')\n");
     fs::write(source.join("setup.py"), setup).unwrap();
     let packed = std::process::Command::new("tar")
         .args(["-czf".as_ref(), links.join("evil-1.0.tar.gz").as_os_str(), "-C".as_ref(), home.path().as_os_str()])

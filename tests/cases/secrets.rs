@@ -126,7 +126,10 @@ fn a_server_that_tells_its_secret_everywhere_tells_nobody() {
     assert_clean("get-server after its death", &after.raw().to_string());
 
     host.call("save-server", json!({"serverId": id, "name": "leaks"})).ok();
-    let broken = host.call("update-server", json!({"serverId": id, "code": "import os\nraise SystemExit(os.environ['LEAKED_KEY'])\n"}));
+    let broken = host.call(
+        "update-server",
+        json!({"serverId": id, "code": "import os\nraise SystemExit(os.environ['LEAKED_KEY'])\n"}),
+    );
     assert_clean("a failure to come up", &broken.error());
     assert_clean("the log", &host.stderr());
     host.close();

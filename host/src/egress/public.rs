@@ -55,13 +55,10 @@ pub(super) fn is_link_local(address: IpAddr) -> bool {
 
 fn is_public_4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
-    let reserved = match (a, b, c) {
-        (0 | 10 | 127, ..) | (224.., ..) => true,
-        (100, 64..=127, _) | (169, 254, _) | (172, 16..=31, _) | (192, 168, _) => true,
-        (192, 0, 0 | 2) | (192, 88, 99) | (198, 18 | 19, _) | (198, 51, 100) | (203, 0, 113) => true,
-        _ => false,
-    };
-    !reserved
+    let whole = matches!(a, 0 | 10 | 127 | 224..);
+    let private = matches!((a, b), (100, 64..=127) | (169, 254) | (172, 16..=31) | (192, 168) | (198, 18 | 19));
+    let special = matches!((a, b, c), (192, 0, 0 | 2) | (192, 88, 99) | (198, 51, 100) | (203, 0, 113));
+    !(whole || private || special)
 }
 
 fn is_public_6(address: Ipv6Addr) -> bool {

@@ -101,16 +101,7 @@ pub(super) async fn start(
     };
     let (wish, wishes) = watch::channel(Wish::Run);
     let (exit, exits) = watch::channel(None);
-    let process = Process {
-        shared: Arc::new(Shared {
-            pid,
-            started_at,
-            wish,
-            exit: exits,
-            stderr: Ring::default(),
-            enforced: Enforced::default(),
-        }),
-    };
+    let process = Process { shared: Arc::new(Shared { pid, started_at, wish, exit: exits, stderr: Ring::default(), enforced: Enforced::default() }) };
     let watch = Watch { reports, commands: Some(commands), wish: wishes, sidecar: raw.sidecar, started_at, exit };
     Ok(Started { process, stdin: raw.stdin, stdout: raw.stdout, stderr: raw.stderr, watch })
 }
