@@ -162,9 +162,9 @@ impl Rights {
         match what {
             "network" => Some(self.granted.network.in_words()),
             "memory" => Some(format!("≤ {} MiB", bounds.memory_mb)),
-            "cpu" => Some(format!("≤ {} cores", bounds.cpu)),
-            "processes" | "pids" => Some(format!("≤ {}", bounds.pids)),
-            "open files" | "descriptors" => Some(format!("≤ {}", bounds.files)),
+            "processor" => Some(format!("≤ {} cores", bounds.cpu)),
+            "process count" => Some(format!("≤ {}", bounds.pids)),
+            "open files" => Some(format!("≤ {}", bounds.files)),
             "disk" => Some(format!("≤ {} MiB", bounds.disk_mb)),
             _ => None,
         }
@@ -196,13 +196,12 @@ mod tests {
     }
 
     fn enforced(measures: &[(&str, &str, &str)]) -> Enforced {
-        let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let measure = |(what, by, short_of): &(&str, &str, &str)| Measure {
-            what: (*what).to_owned(),
-            by: text(by),
-            short_of: text(short_of),
+        let text = |text: &str| if text.is_empty() { Value::Null } else { text.into() };
+        let measure = |(what, by, short_of): &(&str, &str, &str)| {
+            json!({ "what": what, "by": text(by), "short_of": text(short_of), "kept": !by.is_empty() })
         };
-        Enforced { measures: measures.iter().map(measure).collect() }
+        let measures: Vec<_> = measures.iter().map(measure).collect();
+        serde_json::from_value(json!({ "measures": measures })).unwrap()
     }
 
     const HERE: &[(&str, &str, &str)] = &[
@@ -212,9 +211,9 @@ mod tests {
         ("signals", "landlock", ""),
         ("system calls", "seccomp", ""),
         ("memory", "watchdog", "bounded, not capped"),
-        ("processes", "watchdog", "bounded, not capped"),
+        ("process count", "watchdog", "bounded, not capped"),
         ("open files", "rlimit", ""),
-        ("cpu", "", "no cgroup is delegated"),
+        ("processor", "", "no cgroup is delegated"),
         ("disk", "", ""),
     ];
 
