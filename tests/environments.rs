@@ -96,7 +96,12 @@ fn step(script: &str, args: &[&str]) -> Step {
         time_limit_s: 20,
         network: Some("pypi".into()),
         hosts: Vec::new(),
-        writes: Vec::new(),
+        // the folders among its arguments
+        writes: args
+            .iter()
+            .filter(|arg| ["{cache}", "{env}", "{server}"].contains(arg))
+            .map(ToString::to_string)
+            .collect(),
     }
 }
 

@@ -22,6 +22,7 @@ mod cases {
     mod moving;
     mod node;
     mod old_system;
+    mod permissions;
     mod plugin_examples;
     mod plugins;
     mod plugins_kit;
@@ -36,6 +37,7 @@ mod cases {
     mod reload;
     mod rust;
     mod s3;
+    mod secrets;
     mod team;
     mod trust;
     mod twenty;

@@ -83,19 +83,21 @@ pub fn source(code: Option<&str>, files: &BTreeMap<String, String>, most_bytes: 
 /// # Errors
 /// `invalid`, without what may be a secret.
 pub fn permissions(permissions: &Permissions) -> Result<()> {
-    let plain = |name: &String| {
-        !name.is_empty()
-            && name.len() <= 128
-            && !name.starts_with(|c: char| c.is_ascii_digit())
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-    };
-    match permissions.env.iter().position(|name| !plain(name)) {
+    match permissions.env.iter().position(|name| !is_variable(name)) {
         None => Ok(()),
         Some(place) => {
             Err(Error::invalid(format!("entry {} of `permissions.env` is not a variable's name", place + 1))
                 .hint("give names alone, such as `API_TOKEN`: values stay with the operator and are never kept"))
         }
     }
+}
+
+/// Whether this may be the name of an environment variable or a secret.
+pub fn is_variable(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 128
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 fn misplaced(path: &str, why: &str) -> Error {

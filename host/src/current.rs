@@ -7,6 +7,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 #[derive(Debug)]
 pub struct Current<T>(RwLock<Arc<T>>);
 
+impl<T: Default> Default for Current<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
 impl<T> Current<T> {
     /// The first value.
     pub fn new(value: T) -> Self {

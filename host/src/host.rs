@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     audit::Audit, catalog::Catalog, config::Config, current::Current, exposure::Exposure, library::Library,
-    plugins::Plugins,
+    plugins::Plugins, policy::Ceiling, secrets::Secrets,
 };
 
 /// The parts of this program that a tool may touch.
@@ -21,6 +21,8 @@ pub struct Host {
     pub catalog: Arc<Catalog>,
     /// Who did what.
     pub audit: Audit,
+    /// The values of what servers are granted by name.
+    pub secrets: Secrets,
 }
 
 /// What the operator set, in the units that the host uses.
@@ -40,6 +42,8 @@ pub struct Settings {
     pub idle: Duration,
     /// How long a caller waits for a server that comes up before it is told how far that is.
     pub patience: Duration,
+    /// The most that any server may be granted.
+    pub ceiling: Ceiling,
 }
 
 impl From<&Config> for Settings {
@@ -54,6 +58,7 @@ impl From<&Config> for Settings {
             build_timeout: limits.build_timeout_s.duration(),
             patience: limits.patience_s.duration(),
             idle: config.exposure.idle_s.duration(),
+            ceiling: Ceiling::of(config),
         }
     }
 }

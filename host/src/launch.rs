@@ -6,18 +6,23 @@ use std::{
     time::Duration,
 };
 
-use perennial_sdk::{Cx, Description, Error, ErrorCode, Result, ServerId, ServerSpec};
+use perennial_sdk::{Cx, Description, Error, ErrorCode, Result, ServerId, ServerSpec, ToolDefinition};
 use serde_json::json;
 use tokio::time::timeout;
 
 use crate::{
+    blocking::blocking,
     current::Current,
+    egress::Gates,
     environment::{Environments, Prepared, STARTING},
     host::Settings,
     mcp::{CallEnd, Session, SessionLimits},
     plugins::{Plugins, Runtime},
+    policy::{Demand, Protected, Reachable},
+    rights::Rights,
+    secrets::{self, Redactor, Secrets, Values},
     sources::{SourceFolder, Sources},
-    supervisor::{Process, Ring, StopGrace, Supervisor},
+    supervisor::{Process, Ring, StopGrace, Strictness, Supervisor},
     toolchain::Toolchains,
     toolset::Toolset,
 };
@@ -36,8 +41,14 @@ pub struct Launch {
     pub sources: Sources,
     /// The folder below which servers have their own, to write in.
     pub servers_dir: PathBuf,
-    /// How long things may take.
+    /// How long things may take, and what servers may do.
     pub settings: Arc<Current<Settings>>,
+    /// Serves what servers may connect to.
+    pub gates: Arc<Gates>,
+    /// The values of what servers are granted by name.
+    pub secrets: Secrets,
+    /// What no grant includes by the way.
+    pub protected: Arc<Protected>,
 }
 
 /// Where a server works.
@@ -74,8 +85,9 @@ pub struct Instance {
     pub session: Session,
     /// The process.
     pub process: Process,
-    /// Lines on its standard output that are no MCP.
-    pub stray: Ring,
+    /// What it was given.
+    pub rights: Rights,
+    stray: Ring,
     tools: Mutex<Arc<Toolset>>,
     source: SourceFolder,
     // keeps the environment from being removed
@@ -88,15 +100,24 @@ impl Launch {
     /// Brings a server up: when this returns it has answered `initialize` and `tools/list`.
     ///
     /// # Errors
-    /// Everything that a model needs to repair its code: `data.log` holds what the installer or the server printed.
-    pub async fn start(&self, cx: &Cx, place: &Workplace, spec: &ServerSpec) -> Result<Launched> {
+    /// Everything that a model needs to repair its code: `data.log` holds what the installer or the server printed;
+    /// `denied` for what it asks for and cannot have.
+    pub async fn start(&self, cx: &Cx, place: &Workplace, spec: &ServerSpec, demand: Demand) -> Result<Launched> {
+        let (mut rights, values) = self.rights(spec, demand).await?;
         let state_dir = self.servers_dir.join(place.home.as_str()).join("state");
         let source = self.sources.folder()?;
         let Built { mut prepared, notes, description } = self.build(cx, spec, source.path(), &state_dir).await?;
         let (starting, all) = STARTING;
         cx.progress(starting, Some(all), "starting the server");
         prepared.process.label = place.id.to_string();
+        self.give(&mut rights, &values, &mut prepared)?;
         let child = self.supervisor.spawn(prepared.process.clone()).await?;
+        // it must not stay where descriptions of it may be logged
+        prepared.process.env.retain(|name, _| !values.contains_key(name));
+        if rights.strictness == Some(Strictness::Require) && child.process.enforced().measures.is_empty() {
+            child.process.kill();
+            return Err(unconfined());
+        }
         let stray = Ring::new(200, 64 * 1024);
         let settings = self.settings.get();
         let limits = SessionLimits { line_bytes: settings.line_bytes, start: settings.start_timeout };
@@ -110,15 +131,64 @@ impl Launch {
                 let instance = Instance {
                     session,
                     process: child.process,
+                    tools: Mutex::new(Arc::new(Toolset::new(redacted(&rights, tools)))),
+                    rights,
                     stray,
-                    tools: Mutex::new(Arc::new(Toolset::new(tools))),
                     source,
                     _prepared: prepared,
                 };
                 Ok(Launched { lock: instance._prepared.lock.clone(), instance, notes })
             }
-            Err(end) => Err(unopened(&end, &child.process, &stray, &source, &description).await),
+            Err(end) => {
+                let error = unopened(&end, &child.process, &stray, &source, &description).await;
+                Err(with_rights(error, &rights))
+            }
         }
+    }
+
+    /// What a server may do, and the values that it gets.
+    async fn rights(&self, spec: &ServerSpec, demand: Demand) -> Result<(Rights, Values)> {
+        let ceiling = self.settings.get().ceiling.clone();
+        let (permissions, limits) = (spec.permissions.clone(), spec.limits.clone());
+        let (protected, secrets) = (self.protected.clone(), self.secrets.clone());
+        // folders are looked at, and the file with secrets is read
+        let touches_disk = !(permissions.read.is_empty() && permissions.write.is_empty() && permissions.env.is_empty());
+        let decide = move || {
+            let judged = ceiling.judge(&permissions, &limits, &protected, demand)?;
+            let values = secrets.values(&judged.granted.env)?;
+            let rights = Rights {
+                granted: judged.granted,
+                remedy: ceiling.remedy(&judged.refused),
+                withheld: judged.refused,
+                strictness: ceiling.strictness(),
+                traffic: None,
+                redactor: Redactor::of(values.clone()),
+            };
+            Ok((rights, values))
+        };
+        let (rights, values) = if touches_disk { blocking(decide).await? } else { decide()? };
+        if !values.is_empty() {
+            secrets::remember(&values);
+        }
+        Ok((rights, values))
+    }
+
+    /// Puts what a server was given where its process finds it.
+    fn give(&self, rights: &mut Rights, values: &Values, prepared: &mut Prepared) -> Result<()> {
+        let registries = self.environments.registries();
+        let mut read = prepared.read.clone();
+        if rights.granted.network != Reachable::Nothing {
+            let authorities = registries.authorities_of_servers();
+            read.extend(authorities.values().map(PathBuf::from).filter(|path| path.exists()));
+            for (name, file) in authorities {
+                prepared.process.env.entry(name).or_insert(file);
+            }
+        }
+        let write = prepared.write.clone();
+        prepared.process.confinement = rights.confinement(read, write, &self.gates, || registries.way_out())?;
+        let values = values.iter().map(|(name, value)| (name.clone(), value.expose().to_owned()));
+        prepared.process.env.extend(values);
+        Ok(())
     }
 
     /// Does everything but start it: its dependencies are installed, its files are in `server_dir`, it is built.
@@ -179,7 +249,8 @@ impl Instance {
     pub async fn tools_changed(&self) {
         self.session.tools_changed().await;
         if let Ok(tools) = self.session.tools().await {
-            *self.tools.lock().expect("no holder panics") = Arc::new(Toolset::new(tools));
+            let tools = Toolset::new(redacted(&self.rights, tools));
+            *self.tools.lock().expect("no holder panics") = Arc::new(tools);
         }
     }
 
@@ -198,7 +269,17 @@ impl Instance {
 
     /// The last `lines` lines that it wrote to standard error, with its own files by their names alone.
     pub fn stderr_tail(&self, lines: usize) -> String {
-        self.source.shorten(&self.process.stderr_tail(lines))
+        self.rights.redacted(self.source.shorten(&self.process.stderr_tail(lines)))
+    }
+
+    /// The last `lines` lines on its standard output that were no MCP.
+    pub fn stray_tail(&self, lines: usize) -> String {
+        self.rights.redacted(self.stray.tail(lines))
+    }
+
+    /// How many of those there ever were.
+    pub fn stray_total(&self) -> u64 {
+        self.stray.total()
     }
 
     /// Ends it: the end of its input first, then as `grace` has it.
@@ -212,6 +293,41 @@ impl std::fmt::Debug for Instance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Instance").field("pid", &self.process.pid()).finish_non_exhaustive()
     }
+}
+
+/// A server that tells its secrets in its tools' descriptions must not have them saved.
+fn redacted(rights: &Rights, tools: Vec<ToolDefinition>) -> Vec<ToolDefinition> {
+    let Some(redactor) = &rights.redactor else { return tools };
+    let redacted = tools.into_iter().filter_map(|tool| {
+        let mut value = serde_json::to_value(&tool).unwrap_or_default();
+        if redactor.value(&mut value) { serde_json::from_value(value).ok() } else { Some(tool) }
+    });
+    redacted.collect()
+}
+
+fn unconfined() -> Error {
+    Error::new(ErrorCode::Denied, "this machine confines no server, and the configuration requires it").hint(
+        "`sandbox = \"best-effort\"` in `[policy]` of the configuration runs servers as far confined as the machine can",
+    )
+}
+
+/// What a server that did not come up was not given, and what was denied to it: it may be why.
+fn with_rights(mut error: Error, rights: &Rights) -> Error {
+    let (denied, withheld) = (rights.denied_since(0), &rights.withheld);
+    let mut lines: Vec<String> = denied.iter().map(ToString::to_string).collect();
+    lines.extend(withheld.iter().map(|one| format!("withheld: {one}")));
+    lines.extend(rights.remedy.clone());
+    if !lines.is_empty() {
+        lines.extend(error.hint.take());
+        error.hint = Some(lines.join("\n"));
+        error.data["denied"] = json!(denied);
+        error.data["withheld"] = json!(withheld);
+    }
+    if let Some(redactor) = &rights.redactor {
+        error.message = redactor.text(&error.message).into_owned();
+        redactor.value(&mut error.data);
+    }
+    error
 }
 
 /// Why a process never became a server, with all that it printed.

@@ -1,11 +1,18 @@
 //! What is logged, and from which level on: always to standard error, since standard output is the protocol's.
 
-use std::{fmt, io::IsTerminal, str::FromStr, sync::OnceLock};
+use std::{
+    fmt,
+    io::{IsTerminal, Write},
+    str::FromStr,
+    sync::OnceLock,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{Registry, filter::Targets, layer::SubscriberExt, reload};
+
+use crate::secrets;
 
 /// Levels to log from: one for all (`warn`), or some for parts of the program (`warn,perennial::supervisor=debug`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -38,13 +45,32 @@ impl Levels {
 /// Starts logging. Filters are plain comparisons: the usual ones with regular expressions would delay every start.
 pub fn start(levels: &Levels) {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let lines =
-        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour).log_internal_errors(false);
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| Redacting).with_ansi(colour).log_internal_errors(false);
     let (filter, handle) = reload::Layer::new(levels.targets());
     let subscriber = tracing_subscriber::registry().with(filter).with(lines);
     // Somebody who embeds this crate may have set up logging before.
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
         let _ = FILTER.set(handle);
+    }
+}
+
+/// Standard error without the values that servers were given. What is logged comes in whole lines.
+struct Redacting;
+
+impl Write for Redacting {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        match secrets::known() {
+            Some(known) => {
+                let line = String::from_utf8_lossy(line);
+                std::io::stderr().write_all(known.text(&line).as_bytes())?;
+            }
+            None => std::io::stderr().write_all(line)?,
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
     }
 }
 

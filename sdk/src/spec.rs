@@ -52,7 +52,7 @@ pub enum Dependencies {
 
 /// What a server may reach. The default is nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Permissions {
     /// Hosts that it may connect to.
     pub network: Network,
@@ -82,7 +82,7 @@ pub enum Network {
 
 /// How much a server may use; what is not set is the operator's default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Limits {
     /// Memory in MiB.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,6 +96,9 @@ pub struct Limits {
     /// Open files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<u64>,
+    /// MiB of the disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_mb: Option<u64>,
     /// Seconds that one call may take.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub call_timeout_s: Option<f64>,

@@ -268,7 +268,14 @@ fn permissions() -> Permissions {
 }
 
 fn limits() -> Limits {
-    Limits { memory_mb: Some(256), cpu: Some(0.5), pids: Some(16), files: Some(64), call_timeout_s: Some(30.0) }
+    Limits {
+        memory_mb: Some(256),
+        cpu: Some(0.5),
+        pids: Some(16),
+        files: Some(64),
+        disk_mb: Some(1024),
+        call_timeout_s: Some(30.0),
+    }
 }
 
 fn signature() -> SavedBy {

@@ -88,6 +88,31 @@ fn a_host_that_is_killed_in_the_middle_of_a_download_leaves_nothing(
     assert!(!listed(&home).contains(&"leftover".into()));
 }
 
+#[rstest]
+fn a_package_that_would_run_code_at_installation_is_refused(#[values(Uv, Pip)] installer: Installer) {
+    let home = home(installer, "");
+    let (links, ran) = (home.path().join("links"), home.path().join("ran"));
+    let source = home.path().join("evil-1.0");
+    fs::create_dir_all(&links).unwrap();
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("PKG-INFO"), "Metadata-Version: 2.1\nName: evil\nVersion: 1.0\n").unwrap();
+    let setup =
+        format!("open({ran:?}, 'w').close()\nfrom setuptools import setup\nsetup(name='evil', version='1.0')\n");
+    fs::write(source.join("setup.py"), setup).unwrap();
+    let packed = std::process::Command::new("tar")
+        .args(["-czf".as_ref(), links.join("evil-1.0.tar.gz").as_os_str(), "-C".as_ref(), home.path().as_os_str()])
+        .arg("evil-1.0")
+        .status();
+    assert!(packed.unwrap().success());
+    let home = home.env("PIP_FIND_LINKS", &links).env("PIP_NO_INDEX", "1");
+    let mut host = home.start();
+    let mut arguments = arguments(installer);
+    arguments["dependencies"] = json!({"evil": "*"});
+    let error = host.call("create-server-from-template", arguments).error();
+    assert!(error.contains("evil"), "{error}");
+    assert!(!ran.exists(), "its setup.py ran");
+}
+
 /// A home of its own cache whose packages come by `installer`.
 fn home(installer: Installer, configuration: &str) -> TestHome {
     let pnpm = installed("node/node_modules/pnpm/bin/pnpm.cjs");

@@ -13,7 +13,11 @@ mod reload;
 mod tour;
 mod warm;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 pub use approve::{Approvable, Review, Revoked, approvable, approve, review, revoke};
 pub use audit::{Wanted, audited};
@@ -38,9 +42,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     audit::Audit,
     catalog::Catalog,
-    config::{Address, Config, ConfigError, CrateIndex, Directories},
+    config::{Address, Config, ConfigError, CrateIndex, Directories, usual_file},
     current::Current,
-    environment::{Environments, Quota, Registries},
+    egress::Gates,
+    environment::{Environments, Quota, Registries, Roof},
     exposure::Exposure,
     host::{Host, Settings},
     identity::Identity,
@@ -48,6 +53,8 @@ use crate::{
     library::Library,
     mcp::{Wire, server},
     plugins::{Plugins, Surroundings},
+    policy::{Ceiling, Protected},
+    secrets::Secrets,
     sources::Sources,
     supervisor::{StopGrace, Supervisor},
     toolchain::Toolchains,
@@ -94,22 +101,28 @@ impl App {
                 return Err(config.storage_error(&error));
             }
         };
+        let (gates, secrets) = (Gates::new(), Secrets::in_folder(&directories.data));
+        let own = own_folders(config, directories);
         let launch = Arc::new(Launch {
             plugins: plugins.clone(),
             toolchains: Arc::new(Toolchains::new(
                 supervisor.clone(),
                 directories.cache.clone(),
-                vec![directories.data.clone(), directories.state.clone()],
+                own.iter().cloned().chain(etcetera::home_dir().ok()).collect(),
             )),
             environments: Arc::new(
                 Environments::new(supervisor.clone(), directories.cache.clone())
                     .with_registries(registries(config))
-                    .with_quota(quota(config)),
+                    .with_quota(quota(config))
+                    .under(roof(config, &gates)),
             ),
             supervisor: supervisor.clone(),
             sources: Sources::new(directories.state.join("sources")),
             servers_dir: directories.state.join("servers"),
             settings: settings.clone(),
+            gates,
+            secrets: secrets.clone(),
+            protected: Arc::new(Protected::new(own)),
         });
         let library = Arc::new(Library::new(
             storage,
@@ -133,6 +146,7 @@ impl App {
                 exposure,
                 catalog: Arc::new(Catalog::new(launch.clone())),
                 audit: Audit::new(&directories.state),
+                secrets,
             }),
             launch,
             supervisor,
@@ -270,7 +284,21 @@ fn registries(config: &Config) -> Registries {
     if let Some(file) = &settings.ca {
         registries = registries.authorities(&config.resolve(file));
     }
-    registries
+    registries.hosts(settings.hosts.iter().map(|place| place.0.clone()))
+}
+
+/// How installations are confined.
+fn roof(config: &Config, gates: &Arc<Gates>) -> Roof {
+    let ceiling = Ceiling::of(config);
+    Roof { strictness: ceiling.strictness(), gates: gates.clone(), file: ceiling.file().map(Path::to_path_buf) }
+}
+
+/// Where this program keeps what is its own.
+fn own_folders(config: &Config, directories: &Directories) -> Vec<PathBuf> {
+    let Directories { data, cache, state, runtime } = directories.clone();
+    let configuration = config.file().map(Path::to_path_buf).or_else(usual_file);
+    let configuration = configuration.and_then(|file| Some(file.parent()?.to_path_buf()));
+    [data, cache, state, runtime].into_iter().chain(configuration).collect()
 }
 
 /// How much of the disk installed packages may take.

@@ -9,6 +9,7 @@ use crate::{
     exit::Failure,
     moving::{self, Bundle, Choice, Copy, Ends, Imported},
     plugins::Storage,
+    secrets::Redactor,
 };
 
 /// A storage as it is named on the command line: `json`, an instance of the configuration such as `archive`, or
@@ -50,7 +51,7 @@ pub fn copy(
 /// A saved server for a file; the newest version when none is named.
 ///
 /// # Errors
-/// There is none, or several have the name; those of [`moving::bundle`].
+/// There is none, or several have the name; those of [`moving::bundle`]; `denied` when the value of a secret is in it.
 pub fn export(
     config: Config,
     directories: Directories,
@@ -61,7 +62,18 @@ pub fn export(
     with_app(config, directories, async |app| {
         let (cx, library) = (Cx::detached(), &app.host.library);
         let id = library.find_deleted_too(&cx, reference).await?;
-        Ok(moving::bundle(library, &cx, &id, version, history).await?)
+        let bundle = moving::bundle(library, &cx, &id, version, history).await?;
+        // a version may be older than the secret that is in it
+        let redactor = Redactor::of(app.host.secrets.all()?);
+        let text = serde_json::to_string(&bundle).map_err(Error::from)?;
+        if let Some(secret) = redactor.as_ref().and_then(|redactor| redactor.first_in(&text)) {
+            let message =
+                format!("what is saved holds the value of the secret `{secret}`, which never goes into a file");
+            return Err(Error::new(ErrorCode::Denied, message)
+                .hint("take it out with `update-server` and save again; export that version without `--history`")
+                .into());
+        }
+        Ok(bundle)
     })
 }
 

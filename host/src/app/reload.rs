@@ -52,7 +52,8 @@ impl Reloading {
         };
         let Reload { verbose, quiet, .. } = self.reload;
         log::adjust(&reloaded.config.log.level.clone().adjusted(verbose, quiet));
-        app.launch.environments.change(registries, super::quota(&reloaded.config));
+        let roof = super::roof(&reloaded.config, &app.launch.gates);
+        app.launch.environments.change(registries, super::quota(&reloaded.config), roof);
         app.host.settings.replace(Settings::from(&reloaded.config));
         app.host.exposure.change((&reloaded.config).into()).await;
         self.config = reloaded.config;

@@ -14,6 +14,7 @@ use tokio::{sync::watch, time::timeout};
 use super::{Phase, Server, Status};
 use crate::{
     launch::{Instance, Launched},
+    policy::Demand,
     supervisor::{Restart, StopGrace, Verdict},
     trust::Drift,
 };
@@ -30,10 +31,10 @@ impl Server {
     ///
     /// # Errors
     /// Why the new one does not come up; `cancelled` when the server was deleted meanwhile.
-    pub async fn replace(self: &Arc<Self>, cx: &Cx, spec: ServerSpec) -> Result<Arc<Instance>> {
+    pub async fn replace(self: &Arc<Self>, cx: &Cx, spec: ServerSpec, demand: Demand) -> Result<Arc<Instance>> {
         let place = self.workplace();
         let launched = tokio::select! {
-            launched = self.launch.start(cx, &place, &spec) => launched?,
+            launched = self.launch.start(cx, &place, &spec, demand) => launched?,
             () = self.once(|status| status.deleted) => return Err(self.deleted()),
         };
         let (mut old, instance) = (None, Arc::new(launched.instance));
@@ -88,11 +89,14 @@ impl Server {
     }
 
     async fn bring_up(self: Arc<Self>) {
-        let (generation, spec, wait, again) = {
+        let (generation, spec, wait, again, saved) = {
             let status = self.status.borrow();
             let again = matches!(status.phase, Phase::Restarting);
-            (status.generation, status.spec.clone(), status.restart.wait(Instant::now()), again)
+            let wait = status.restart.wait(Instant::now());
+            (status.generation, status.spec.clone(), wait, again, status.shelf.is_some())
         };
+        // what was granted once may be more than the ceiling has by now: less of it is better than nothing
+        let demand = if again || saved { Demand::Kept } else { Demand::Asked };
         // a sleep of nothing still takes the timer's whole millisecond
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
@@ -102,7 +106,7 @@ impl Server {
         let cx =
             Cx::detached().with_cancel(cancelled).with_progress(move |step| drop(progress.send_replace(Some(step))));
         let place = self.workplace();
-        let launching = self.launch.start(&cx, &place, &spec);
+        let launching = self.launch.start(&cx, &place, &spec, demand);
         tokio::pin!(launching);
         let launched = tokio::select! {
             launched = &mut launching => launched,

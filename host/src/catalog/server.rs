@@ -246,7 +246,7 @@ impl Server {
         Death {
             cause: exit.to_string(),
             stderr: instance.stderr_tail(40),
-            stray: instance.stray.tail(20),
+            stray: instance.stray_tail(20),
             at: Utc::now(),
         }
     }

@@ -18,6 +18,7 @@ mod list;
 mod output;
 mod plugin;
 mod rm;
+mod secret;
 mod serve;
 mod show;
 mod tour;
@@ -84,6 +85,8 @@ enum Command {
     #[command(subcommand)]
     Cache(cache::Command),
     #[command(subcommand)]
+    Secret(secret::Command),
+    #[command(subcommand)]
     Config(config::Command),
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -138,6 +141,7 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Some(Command::Warm(warm)) => warm.run(&common),
         Some(Command::Doctor(doctor)) => doctor.run(&common),
         Some(Command::Cache(command)) => command.run(&common),
+        Some(Command::Secret(command)) => command.run(&common),
         Some(Command::Config(command)) => command.run(&common),
         Some(Command::Plugin(command)) => command.run(&common),
         Some(Command::Completions(completions)) => completions.run(),
@@ -177,9 +181,6 @@ impl Common {
     fn open(&self) -> Result<(Config, Directories), Failure> {
         let (config, request) = self.load()?;
         config.check(&perennial_sdk::registrations())?;
-        for setting in config.unenforced() {
-            tracing::warn!("{setting}");
-        }
         Ok((config, Directories::find(&request.variables)?))
     }
 }
@@ -189,6 +190,10 @@ fn report(failure: &Failure) {
     let text = match failure {
         Failure::Configuration(error) if error.position().is_some() => error.render(output::colour(&stderr)),
         _ => format!("perennial: {}\n", output::plain(&failure.to_string())),
+    };
+    let text = match crate::secrets::known() {
+        Some(known) => known.text(&text).into_owned(),
+        None => text,
     };
     let _ = stderr.lock().write_all(text.as_bytes());
 }

@@ -52,7 +52,7 @@ impl Directories {
 }
 
 /// Where the file is looked for when nothing names it; none without a home folder.
-pub(super) fn usual_file() -> Option<PathBuf> {
+pub fn usual_file() -> Option<PathBuf> {
     let home = home()?;
     Some(home.config_dir().join(FOLDER).join("perennial.toml"))
 }

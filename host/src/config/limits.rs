@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Cores, Seconds, Whole};
 
-/// `[limits]`: how much a server may use when it does not say otherwise, and how much the host takes from anybody.
+/// `[limits]`: how much a server may use, and does when it does not ask for less, and how much the host takes from anybody.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -15,6 +15,8 @@ pub struct Limits {
     pub pids: Whole<1, 65_536>,
     /// Open files of each process of a server.
     pub files: Whole<16, 1_048_576>,
+    /// What a server may take of the disk, in MiB.
+    pub disk_mb: Whole<1, 1_048_576>,
     /// Seconds that one call of a tool may take.
     pub call_timeout_s: Seconds,
     /// Seconds that a server may take to answer `initialize` after it was started.
@@ -37,6 +39,7 @@ impl Default for Limits {
             cpu: Cores::new(1.0),
             pids: Whole::new(64),
             files: Whole::new(256),
+            disk_mb: Whole::new(1024),
             call_timeout_s: Seconds::new(60.0),
             start_timeout_s: Seconds::new(30.0),
             build_timeout_s: Seconds::new(600.0),

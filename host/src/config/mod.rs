@@ -19,7 +19,6 @@ mod reload;
 mod schema;
 mod shown;
 mod source;
-mod unenforced;
 mod variables;
 mod wording;
 
@@ -34,7 +33,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use cache::Cache;
-pub use directories::Directories;
+pub use directories::{Directories, usual_file};
 pub use error::ConfigError;
 pub use exposure::{Exposure, ExposureMode};
 pub use limits::Limits;
@@ -42,12 +41,11 @@ pub use load::{Request, load, load_text};
 pub use numbers::{Cores, Gigabytes, Seconds, Whole};
 pub(crate) use plugins::to_json as table_as_json;
 pub use plugins::{PerPlatform, PluginName, PluginSettings, Sha256, Trust};
-pub use policy::{NetworkCeiling, Policy, Sandbox};
+pub use policy::{HostAndPort, NetworkCeiling, Place, Policy, Sandbox, VariableName};
 pub use registries::{Address, CrateIndex, Registries};
 pub use reload::{Change, Reloaded};
 pub use schema::schema;
 pub use shown::{Setting, SettingOrigin};
-pub use unenforced::Unenforced;
 pub use variables::Variables;
 pub(crate) use wording::suggestion;
 
@@ -131,6 +129,11 @@ impl Config {
         self.origin.document.as_deref().map(source::Document::path)
     }
 
+    /// The environment variables that decided settings, by dotted key.
+    pub fn overridden(&self) -> &BTreeMap<String, &'static str> {
+        &self.origin.overridden
+    }
+
     /// A path written in the file: relative ones are relative to the file's folder.
     pub fn resolve(&self, path: &Path) -> PathBuf {
         match self.file().and_then(Path::parent) {
@@ -167,7 +170,7 @@ impl Config {
         self.origin.place(error, &["storage", "use"])
     }
 
-    /// Checks what only the program as a whole can know: that every plugin named can be one, that the storage is one, that certificates are where they should be, and that no confinement is asked for that cannot be given.
+    /// Checks what only the program as a whole can know: that every plugin named can be one, that the storage is one, and that certificates are where they should be.
     ///
     /// # Errors
     /// The first thing that is wrong, at its place in the file.
@@ -176,8 +179,7 @@ impl Config {
             self.check_plugin(name, built_in)?;
         }
         self.check_storage(built_in)?;
-        self.check_authorities()?;
-        self.check_sandbox()
+        self.check_authorities()
     }
 
     /// Why a plugin of the file cannot be loaded.
@@ -222,15 +224,6 @@ impl Config {
         }
         let error = ConfigError::new(format!("`registries.ca` is `{}`, which is no file", file.display()));
         Err(self.origin.place(error, &["registries", "ca"]))
-    }
-
-    fn check_sandbox(&self) -> Result<(), ConfigError> {
-        if self.policy.sandbox != Sandbox::Require {
-            return Ok(());
-        }
-        let error = ConfigError::new("`policy.sandbox` is \"require\", but this version cannot confine servers yet")
-            .with_help("servers would run with the rights of your account; \"best-effort\" accepts that");
-        Err(self.origin.place(error, &["policy", "sandbox"]))
     }
 }
 

@@ -31,6 +31,7 @@ overrides! {
     "PERENNIAL_LIMITS_CPU" => limits.cpu ("limits.cpu");
     "PERENNIAL_LIMITS_PIDS" => limits.pids ("limits.pids");
     "PERENNIAL_LIMITS_FILES" => limits.files ("limits.files");
+    "PERENNIAL_LIMITS_DISK_MB" => limits.disk_mb ("limits.disk_mb");
     "PERENNIAL_LIMITS_CALL_TIMEOUT_S" => limits.call_timeout_s ("limits.call_timeout_s");
     "PERENNIAL_LIMITS_START_TIMEOUT_S" => limits.start_timeout_s ("limits.start_timeout_s");
     "PERENNIAL_LIMITS_BUILD_TIMEOUT_S" => limits.build_timeout_s ("limits.build_timeout_s");

@@ -3,6 +3,8 @@ use std::{fmt, path::PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::HostAndPort;
+
 /// `[registries]`: where installs get their packages. Installers see nothing of the host's environment but this.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -22,6 +24,9 @@ pub struct Registries {
     /// A file of certificates in PEM form that registries are trusted by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
+    /// Further places that registries send installers to, such as where a mirror keeps its files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostAndPort>,
 }
 
 /// The URL of a registry. It may hold credentials: `Debug` keeps silent about it.

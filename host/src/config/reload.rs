@@ -36,14 +36,8 @@ impl Config {
         }
         let config = Self {
             storage: StorageChoice { plugin: self.storage.plugin.clone(), ..new.storage.clone() },
-            limits: Limits {
-                call_timeout_s: new.limits.call_timeout_s,
-                start_timeout_s: new.limits.start_timeout_s,
-                build_timeout_s: new.limits.build_timeout_s,
-                patience_s: new.limits.patience_s,
-                code_mb: new.limits.code_mb,
-                ..self.limits.clone()
-            },
+            limits: Limits { line_mb: self.limits.line_mb, ..new.limits.clone() },
+            policy: new.policy.clone(),
             registries: new.registries.clone(),
             cache: new.cache.clone(),
             exposure: new.exposure.clone(),

@@ -8,6 +8,7 @@
 mod cargo;
 mod contents;
 mod disk;
+mod hosts;
 mod lockfile;
 mod marker;
 mod npmrc;
@@ -16,6 +17,7 @@ mod placeholders;
 mod prune;
 mod quota;
 mod registry;
+mod roof;
 mod server;
 mod slot;
 mod stages;
@@ -42,6 +44,7 @@ use crate::{
 pub use contents::{Contents, Entry, Kind};
 pub use prune::{Prune, Pruned};
 pub use registry::Registries;
+pub use roof::Roof;
 pub use slot::Guard;
 
 use placeholders::Placeholders;
@@ -61,6 +64,7 @@ pub struct Environments {
     cache_dir: PathBuf,
     registries: Current<Registries>,
     quota: Current<Quota>,
+    roof: Current<Roof>,
 }
 
 /// How much of the disk environments may take.
@@ -105,7 +109,13 @@ impl Environments {
     pub fn new(supervisor: Arc<Supervisor>, cache_dir: PathBuf) -> Self {
         let cache_dir = std::path::absolute(&cache_dir).unwrap_or(cache_dir);
         let quota = Current::new(Quota { all: u64::MAX, each: u64::MAX });
-        Self { supervisor, cache_dir, registries: Current::new(Registries::of_this_process()), quota }
+        Self {
+            supervisor,
+            cache_dir,
+            registries: Current::new(Registries::of_this_process()),
+            quota,
+            roof: Current::default(),
+        }
     }
 
     /// Keeps the cache within these bounds; without any it grows for ever.
@@ -122,10 +132,23 @@ impl Environments {
         self
     }
 
+    /// Confines the steps of plans like this; without it as far as the machine can, and nobody is told of a file.
+    #[must_use]
+    pub fn under(self, roof: Roof) -> Self {
+        self.roof.replace(roof);
+        self
+    }
+
     /// Uses these from the next step of an installation on.
-    pub fn change(&self, registries: Registries, quota: Quota) {
+    pub fn change(&self, registries: Registries, quota: Quota, roof: Roof) {
         self.registries.replace(registries);
         self.quota.replace(quota);
+        self.roof.replace(roof);
+    }
+
+    /// The registries in use.
+    pub fn registries(&self) -> Arc<Registries> {
+        self.registries.get()
     }
 
     /// Installs the dependencies of a plan unless they are there, writes the server's files into `server_dir`, which
@@ -187,6 +210,7 @@ impl Environments {
         }
         let mut read: Vec<PathBuf> = toolchain.tools.values().flat_map(|tool| tool.roots.clone()).collect();
         read.extend(ready.guard.as_ref().map(|guard| guard.root().to_path_buf()));
+        read.push(process.program.clone());
         read.push(server_dir.to_path_buf());
         for path in &plan.read {
             read.push(places.expand(path)?.into());
@@ -331,6 +355,8 @@ impl Environments {
         Steps {
             supervisor: &self.supervisor,
             registries: self.registries.get(),
+            roof: self.roof.get(),
+            toolchain: job.toolchain,
             cx: job.cx,
             runtime_id: job.runtime_id,
             description: job.description,

@@ -36,6 +36,11 @@ impl Placeholders {
         self.values.remove(name);
     }
 
+    /// What these names stand for, as far as they stand for anything.
+    pub(super) fn folders(&self, names: &[&str]) -> Vec<PathBuf> {
+        names.iter().filter_map(|name| self.values.get(*name)).map(PathBuf::from).collect()
+    }
+
     /// Replaces every `{name}`; other braces stay.
     pub(super) fn expand(&self, text: &str) -> Result<String> {
         let mut expanded = String::with_capacity(text.len());

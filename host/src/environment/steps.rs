@@ -1,10 +1,13 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
-use perennial_sdk::{Cx, Description, Error, ErrorCode, Result, Stage, Step};
+use perennial_sdk::{Cx, Description, Error, ErrorCode, Result, Stage, Step, Toolchain};
 use serde_json::json;
 
-use super::{Registries, output, placeholders::Placeholders, server, stages::Stages};
-use crate::supervisor::{Finished, ProcessSpec, Supervisor};
+use super::{Registries, Roof, output, placeholders::Placeholders, server, stages::Stages};
+use crate::{
+    egress::Denial,
+    supervisor::{Finished, ProcessSpec, Supervisor},
+};
 
 /// Bytes of what a compiler says that are kept.
 const MAX_SAID: usize = 64 << 10;
@@ -24,6 +27,8 @@ pub(super) enum Phase {
 pub(super) struct Steps<'a> {
     pub(super) supervisor: &'a Arc<Supervisor>,
     pub(super) registries: Arc<Registries>,
+    pub(super) roof: Arc<Roof>,
+    pub(super) toolchain: &'a Toolchain,
     pub(super) cx: &'a Cx,
     pub(super) runtime_id: &'a str,
     pub(super) description: &'a Description,
@@ -61,15 +66,21 @@ impl Steps<'_> {
                 server::write_files(work, &self.registries.files(registry)).await?;
             }
             let from = from + each * number as f64;
-            let finished = self.step(step, (from, from + each), places, work).await?;
+            let (finished, denied) = self.step(step, (from, from + each), places, work).await?;
             if !finished.exit.success() {
-                return Err(self.failure(step, &finished));
+                return Err(with_denials(self.failure(step, &finished), &denied));
             }
         }
         Ok(())
     }
 
-    async fn step(&self, step: &Step, (from, to): (f64, f64), places: &Placeholders, work: &Path) -> Result<Finished> {
+    async fn step(
+        &self,
+        step: &Step,
+        (from, to): (f64, f64),
+        places: &Placeholders,
+        work: &Path,
+    ) -> Result<(Finished, Vec<Denial>)> {
         let mut stages = Stages::new(step.stage, self.doing(step.stage));
         self.cx.progress(from, Some(Phase::ALL), stages.doing());
         let (program, args, env) = places.command(&step.command)?;
@@ -79,7 +90,9 @@ impl Steps<'_> {
         }
         environment.extend(env);
         let label = stages.doing().to_owned();
-        let spec = ProcessSpec { label, program, args, env: environment, cwd: work.to_path_buf(), confinement: None };
+        let confined = self.roof.over(step, &self.registries, self.toolchain, &environment, places, work)?;
+        let confinement = confined.confinement;
+        let spec = ProcessSpec { label, program, args, env: environment, cwd: work.to_path_buf(), confinement };
         let limit = Duration::from_secs(step.time_limit_s);
         let mut said = String::new();
         let show = |line: &str| {
@@ -92,9 +105,10 @@ impl Steps<'_> {
             }
         };
         let run = self.supervisor.run(self.cx, spec, limit, show).await;
-        let finished = run.map_err(|error| self.explained(error))?;
+        let denied = confined.traffic.map(|traffic| traffic.denials.all()).unwrap_or_default();
+        let finished = run.map_err(|error| with_denials(self.explained(error), &denied))?;
         // the first errors of a compiler count, not the last
-        Ok(if said.is_empty() { finished } else { Finished { tail: said, ..finished } })
+        Ok((if said.is_empty() { finished } else { Finished { tail: said, ..finished } }, denied))
     }
 
     fn doing(&self, stage: Stage) -> String {
@@ -145,6 +159,20 @@ impl Steps<'_> {
         }
         error
     }
+}
+
+/// Says what a step asked for that it may not connect to: installers seldom say more than that something failed.
+fn with_denials(mut error: Error, denied: &[Denial]) -> Error {
+    if denied.is_empty() {
+        return error;
+    }
+    let mut lines: Vec<_> = denied.iter().take(5).map(ToString::to_string).collect();
+    lines.extend(error.hint.take());
+    error.hint = Some(lines.join("\n"));
+    if let serde_json::Value::Object(data) = &mut error.data {
+        data.insert("denied".into(), json!(denied));
+    }
+    error
 }
 
 /// Nothing of the user's: a home and a temporary folder that end with the step, and no more programs than the system's.

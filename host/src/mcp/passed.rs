@@ -2,7 +2,9 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, json, value::RawValue};
+
+use crate::secrets::Redactor;
 
 /// A `CallToolResult` as it stood on the child's line, known to be a JSON object.
 #[derive(Debug, Clone)]
@@ -21,6 +23,34 @@ impl Passed {
     /// The result as a value, for callers that look into it.
     pub fn to_value(&self) -> serde_json::Value {
         serde_json::from_slice(&self.0).unwrap_or_default()
+    }
+
+    /// The result without the values that its server was given. It costs a look at every byte.
+    #[must_use]
+    pub fn redacted(self, redactor: &Redactor) -> Self {
+        Self(redactor.json(self.0))
+    }
+
+    /// Whether it tells of a failure. Only one that may is decoded.
+    pub fn is_error(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Failed {
+            #[serde(default, rename = "isError")]
+            is_error: bool,
+        }
+        memchr::memmem::find(&self.0, b"isError").is_some()
+            && serde_json::from_slice::<Failed>(&self.0).is_ok_and(|failed| failed.is_error)
+    }
+
+    /// The result with a further text at its end.
+    #[must_use]
+    pub fn with_text(self, text: &str) -> Self {
+        let Value::Object(mut result) = self.to_value() else { return self };
+        match result.get_mut("content") {
+            Some(Value::Array(content)) => content.push(json!({ "type": "text", "text": text })),
+            _ => return self,
+        }
+        serde_json::to_vec(&result).map_or(self, |bytes| Self(bytes.into()))
     }
 
     /// Protocol 2026-07-28 requires `resultType` on every result; older children do not send one.

@@ -5,6 +5,7 @@ use rmcp::model::{CallToolResult, ContentBlock};
 use serde_json::{Value, json};
 
 use super::Passed;
+use crate::secrets;
 
 /// The answer of any tool.
 #[derive(Debug)]
@@ -29,6 +30,22 @@ pub struct Said {
 }
 
 impl Reply {
+    /// The answer without the values that servers of this host were given. A child's own has been read for its own ones
+    /// already.
+    #[must_use]
+    pub fn redacted(mut self) -> Self {
+        let Some(redactor) = secrets::known() else { return self };
+        match &mut self {
+            Self::Said(said) => {
+                said.text = redactor.text(&said.text).into_owned();
+                redactor.value(&mut said.facts);
+            }
+            Self::Value(value) => drop(redactor.value(value)),
+            Self::Passed(_) => {}
+        }
+        self
+    }
+
     /// The answer as MCP's `CallToolResult`.
     pub fn into_value(self) -> Value {
         match self {

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use perennial_sdk::{Dependencies, Description, Error, Result, ServerSpec, Template};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
@@ -116,23 +116,27 @@ fn up_reply(server: &Server, instance: &Instance, took: Duration, (first, messag
     let mut text = first;
     text.push_str(&format!("\n\ntools: {}", if names.is_empty() { "none".into() } else { names.join(", ") }));
     text.push_str(&format!("\nready after {} ms", took.as_millis()));
-    text.push_str("\nenforced: nothing yet; the server runs with the rights of the user");
+    for line in instance.rights.lines(instance.process.enforced()) {
+        text.push_str(&format!("\n{line}"));
+    }
     text.push_str(&standing::lines(&status));
     for note in &status.notes {
         text.push_str(&format!("\nnote: {note}"));
     }
-    let facts = json!({
+    let mut facts = json!({
         "serverId": server.id,
         "message": message,
         "state": status.phase.word(),
         "language": status.spec.language,
         "tools": tools.definitions(),
         "readyAfterMs": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        "enforced": Value::Array(Vec::new()),
         "withheld": standing::withheld(&status),
         "drift": standing::drift(&status),
         "notes": status.notes,
     });
+    for (name, fact) in instance.rights.facts(instance.process.enforced()) {
+        facts[name] = fact;
+    }
     Said::new(text, facts).into()
 }
 

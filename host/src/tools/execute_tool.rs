@@ -5,12 +5,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{BuiltIn, Call, Effect, patience, target};
+use super::{BuiltIn, Call, Effect, denials, patience, target};
 use crate::{
     audit::Event,
     catalog::Server,
     launch::Instance,
-    mcp::{CallEnd, Reply, ToolCall},
+    mcp::{CallEnd, ProgressSink, Reply, ToolCall},
+    secrets::Redactor,
 };
 
 pub(super) struct ExecuteTool;
@@ -93,24 +94,43 @@ pub(super) async fn execute(
     let args = Value::Object(args);
     instance.tools().check(tool, &args).map_err(misfit)?;
     let Value::Object(args) = args else { unreachable!("it was made an object above") };
-    let status = server.status();
-    let limit = status.spec.limits.call_timeout_s.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let limit = limit.unwrap_or(call.host.settings.get().call_timeout);
+    // the operator may have changed the most that a call may take since the server was started
+    let most = call.host.settings.get().call_timeout;
+    let asked = server.status().spec.limits.call_timeout_s.and_then(|limit| Duration::try_from_secs_f64(limit).ok());
+    let (limit, seen) = (asked.unwrap_or(most).min(most), instance.rights.denials_so_far());
+    let redactor = instance.rights.redactor.clone();
     let answered = instance
         .session
         .call(ToolCall {
             name: tool.to_owned(),
             arguments: args,
             meta: call.meta,
-            progress: call.progress,
+            progress: call.progress.map(|sink| redacting(sink, redactor.clone())),
             limit,
             cancelled: call.cancelled,
         })
         .await;
     server.touch();
     match answered {
-        Ok(passed) => Ok(Reply::Passed(passed)),
-        Err(end) => Err(failed(end, server, &instance, tool).await),
+        Ok(passed) => {
+            let passed = denials::told(passed, &instance, seen);
+            Ok(Reply::Passed(match &redactor {
+                Some(redactor) => passed.redacted(redactor),
+                None => passed,
+            }))
+        }
+        Err(end) => Err(denials::with(failed(end, server, &instance, tool).await, &instance, seen)),
+    }
+}
+
+/// What a tool tells of its progress, without the values that its server was given.
+fn redacting(sink: ProgressSink, redactor: Option<Redactor>) -> ProgressSink {
+    match redactor {
+        None => sink,
+        Some(redactor) => Arc::new(move |mut params| {
+            redactor.members(&mut params);
+            sink(params);
+        }),
     }
 }
 
@@ -125,7 +145,8 @@ async fn failed(end: CallEnd, server: &Arc<Server>, instance: &Arc<Instance>, to
             let mut error = Error::new(ErrorCode::Timeout, message);
             error.data = json!({ "log": instance.stderr_tail(20) });
             error.hint(
-                "`limits.call_timeout_s` of the server gives its calls more time; `get-server` shows what it printed",
+                "`limits.call_timeout_s` of the server gives its calls more time, as far as the operator's `[limits]` has \
+                 it; `get-server` shows what it printed",
             )
         }
         CallEnd::Cancelled => Error::new(ErrorCode::Cancelled, "cancelled"),

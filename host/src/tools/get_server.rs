@@ -27,8 +27,8 @@ impl BuiltIn for GetServer {
     const TITLE: &'static str = "Look at a server";
     const DESCRIPTION: &'static str = "Shows a server's state and how far its build is, its source, dependencies, \
         permissions and limits, the versions that were saved and what changed in each, how its process ended last, what \
-        it wrote to standard error, and what it printed on standard output that is no MCP. A saved server is started \
-        for it.";
+        it wrote to standard error, and what it printed on standard output that is no MCP; what it was granted, what is \
+        enforced, and what it was denied. A saved server is started for it.";
     const EFFECT: Effect = Effect::Adds;
     const DOING: &'static str = "show the server";
     type Arguments = Arguments;
@@ -43,7 +43,7 @@ impl BuiltIn for GetServer {
             Phase::Building | Phase::Restarting => (Value::Null, String::new(), None),
         };
         let stray = match (&status.phase, &status.death) {
-            (Phase::Ready(instance), _) => json!({ "count": instance.stray.total(), "lines": instance.stray.tail(20) }),
+            (Phase::Ready(instance), _) => json!({ "count": instance.stray_total(), "lines": instance.stray_tail(20) }),
             (_, Some(death)) => json!({ "lines": death.stray }),
             _ => Value::Null,
         };
@@ -60,7 +60,7 @@ impl BuiltIn for GetServer {
             _ => Value::Null,
         };
         let (withheld, drift) = (standing::withheld(&status), standing::drift(&status));
-        let facts = json!({
+        let mut facts = json!({
             "serverId": server.id,
             "name": status.name,
             "state": status.phase.word(),
@@ -73,7 +73,6 @@ impl BuiltIn for GetServer {
             "permissions": status.spec.permissions,
             "withheld": withheld,
             "limits": status.spec.limits,
-            "enforced": [],
             "tools": status.tools.names().collect::<Vec<_>>(),
             "toolNotes": status.tools.notes(),
             "drift": drift,
@@ -87,6 +86,12 @@ impl BuiltIn for GetServer {
             "failedUpdate": status.failed_update,
             "notes": status.notes,
         });
+        if let Phase::Ready(instance) = &status.phase {
+            for (name, fact) in instance.rights.facts(instance.process.enforced()) {
+                facts[name] = fact;
+            }
+            facts["denied"] = json!(instance.rights.denied_since(0));
+        }
         Ok(Said::new(serde_json::to_string_pretty(&facts)?, facts).into())
     }
 }

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use perennial_sdk::{Dependencies, Limits, Permissions, Result};
+use perennial_sdk::{Dependencies, Limits, Permissions};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error},
+};
+use serde_json::{Map, Value};
 
 use crate::bounds;
 
@@ -22,12 +26,14 @@ pub(super) struct Parts {
     /// Further source files: relative path → text.
     #[serde(default)]
     pub(super) files: Option<BTreeMap<String, String>>,
-    /// What the server asks to reach. It is kept with the server; this version enforces nothing yet.
-    #[serde(default)]
+    /// What the server may reach beyond its own code, packages and folder; nothing when left out. Ask for no more than
+    /// the code needs: {"network": ["api.example.com:443"]}. What the operator does not allow is denied with the lines
+    /// that would allow it. In an update it takes the place of all that was there.
+    #[serde(default, deserialize_with = "known_permissions")]
     #[schemars(with = "Option<PermissionsShape>")]
     pub(super) permissions: Option<Permissions>,
-    /// How much it may use.
-    #[serde(default)]
+    /// How much it may use; what is left out is the operator's own limit, which is also the most.
+    #[serde(default, deserialize_with = "known_limits")]
     #[schemars(with = "Option<LimitsShape>")]
     pub(super) limits: Option<Limits>,
 }
@@ -35,12 +41,32 @@ pub(super) struct Parts {
 impl Parts {
     /// # Errors
     /// Those of [`bounds`].
-    pub(super) fn checked(self, most_bytes: usize) -> Result<Self> {
+    pub(super) fn checked(self, most_bytes: usize) -> perennial_sdk::Result<Self> {
         let none = BTreeMap::new();
         bounds::source(self.code.as_deref(), self.files.as_ref().unwrap_or(&none), most_bytes)?;
         self.permissions.as_ref().map_or(Ok(()), bounds::permissions)?;
         Ok(self)
     }
+}
+
+/// Plugins must put up with members that came later; a model is told of one that means nothing.
+fn known_permissions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Permissions>, D::Error> {
+    known(deserializer, &["network", "read", "write", "env"])
+}
+
+fn known_limits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Limits>, D::Error> {
+    known(deserializer, &["memory_mb", "cpu", "pids", "files", "disk_mb", "call_timeout_s"])
+}
+
+fn known<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    deserializer: D,
+    names: &'static [&'static str],
+) -> Result<Option<T>, D::Error> {
+    let Some(members) = Option::<Map<String, Value>>::deserialize(deserializer)? else { return Ok(None) };
+    if let Some(unknown) = members.keys().find(|name| !names.contains(&name.as_str())) {
+        return Err(D::Error::unknown_field(unknown, names));
+    }
+    serde_json::from_value(Value::Object(members)).map(Some).map_err(D::Error::custom)
 }
 
 #[derive(JsonSchema)]
@@ -54,13 +80,14 @@ enum DependenciesShape {
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used")]
 struct PermissionsShape {
-    /// "none", "all", or a list of "host:port".
+    /// "none", or a list of "host:port" with one entry for each public host, such as ["api.example.com:443"]: HTTP clients
+    /// reach them through the proxy in HTTPS_PROXY. "all", private addresses and "*.example.com:443" need the operator.
     network: Option<NetworkShape>,
-    /// Folders that it may read.
+    /// Whole paths of folders or files that it may read. Needs the operator.
     read: Option<Vec<String>>,
-    /// Folders that it may write.
+    /// Whole paths of folders that it may read and write; its own folder, HOME, it may write anyway. Needs the operator.
     write: Option<Vec<String>>,
-    /// Names of environment variables that it gets.
+    /// Names of secrets and environment variables that it gets, such as ["API_TOKEN"]; never values. Needs the operator.
     env: Option<Vec<String>>,
 }
 
@@ -81,8 +108,10 @@ struct LimitsShape {
     cpu: Option<f64>,
     /// Processes and threads.
     pids: Option<u64>,
-    /// Open files.
+    /// Open files of each process.
     files: Option<u64>,
+    /// MiB of the disk.
+    disk_mb: Option<u64>,
     /// Seconds that one call may take.
     call_timeout_s: Option<f64>,
 }

@@ -3,6 +3,7 @@
 mod create;
 mod delete_saved_server;
 mod delete_server;
+mod denials;
 mod execute_tool;
 mod expose_server;
 mod exposed;
@@ -177,7 +178,7 @@ impl<B: BuiltIn> Tool for Entry<B> {
             if let Some(asked) = asked {
                 host.audit.record(asked.answered(&reply, cancelled.is_cancelled()));
             }
-            reply
+            reply.redacted()
         })
     }
 }
@@ -191,12 +192,12 @@ impl Tool for Contributed {
         Box::pin(async move {
             let name = &self.definition.name;
             let asked = Asked::of_plugin(name, &arguments, call.client.as_ref());
-            let reply = match self.provider.call(&call.cx(), name, arguments).await {
+            let reply: Reply = match self.provider.call(&call.cx(), name, arguments).await {
                 Ok(value) => Reply::Value(value),
                 Err(error) => Said::failure(&format!("call `{name}`"), &error).into(),
             };
             call.host.audit.record(asked.answered(&reply, call.cancelled.is_cancelled()));
-            reply
+            reply.redacted()
         })
     }
 }

@@ -6,10 +6,12 @@ use serde_json::json;
 use super::{BuiltIn, Call, Effect, target};
 use crate::{
     audit::Event,
+    blocking::blocking,
     bounds,
-    catalog::Server,
+    catalog::{Server, Status},
     library::{Manuscript, Saved, Shelf},
     mcp::{Reply, Said},
+    secrets::{self, Redactor, Secrets},
     trust::in_words,
 };
 
@@ -54,6 +56,8 @@ async fn save(call: &Call, server: &Server, name: String) -> Result<Reply> {
         withheld: status.provenance.withheld.as_ref().map(|withheld| &withheld.permissions),
         client: call.client.as_ref(),
     };
+    let (file, written, called) = (call.host.secrets.clone(), status.clone(), name.clone());
+    blocking(move || holds_no_secret(&file, &written, &called)).await?;
     let saved = library.save(&Cx::detached(), &manuscript, &name).await;
     let Saved { shelf, revived, unapproved, record } = saved.map_err(|error| contested(error, server, &name))?;
     let mut text =
@@ -87,6 +91,28 @@ async fn save(call: &Call, server: &Server, name: String) -> Result<Reply> {
     server.shelve(shelf);
     call.host.exposure.saved(&record).await;
     Ok(Said::new(text, facts).into())
+}
+
+/// Sees to it that nothing that is kept holds the value of a secret: records are read by others, and copied.
+fn holds_no_secret(secrets: &Secrets, status: &Status, name: &str) -> Result<()> {
+    // a file that cannot be read has told nobody its values; those that servers were given are known all the same
+    let redactors = [secrets.all().ok().and_then(Redactor::of), secrets::known()];
+    let spec = &status.spec;
+    let tools = serde_json::to_string(status.tools.definitions())?;
+    let packages = serde_json::to_string(&spec.dependencies)?;
+    let files = spec.files.iter().map(|(path, text)| (format!("the file `{path}`"), text.as_str()));
+    let parts = [("the code", &*spec.code), ("the name", name), ("the tools", &tools), ("the dependencies", &packages)];
+    for (what, text) in parts.into_iter().map(|(what, text)| (what.to_owned(), text)).chain(files) {
+        if let Some(secret) = redactors.iter().flatten().find_map(|redactor| redactor.first_in(text)) {
+            let message =
+                format!("{what} of the server holds the value of the secret `{secret}`, which is never saved");
+            return Err(Error::new(ErrorCode::Denied, message).hint(format!(
+                "read it from the environment variable `{secret}` instead, which `permissions` with {{\"env\": \
+                 [\"{secret}\"]}} asks for; `update-server` changes the code, then save again"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Somebody else saved first. Having been told, the caller may put its own version on top by saving again, or part from

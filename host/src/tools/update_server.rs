@@ -11,6 +11,7 @@ use crate::{
     audit::Event,
     catalog::{Phase, Server},
     mcp::{Reply, Said},
+    policy::{Demand, Difference},
 };
 
 pub(super) struct UpdateServer;
@@ -79,24 +80,40 @@ async fn update(cx: Cx, server: Arc<Server>, parts: Parts) -> Result<Reply> {
         files: parts.files.unwrap_or_else(|| old.files.clone()),
         dependencies: parts.dependencies.unwrap_or_else(|| old.dependencies.clone()),
         lock: old.lock.clone().filter(|_| same_packages),
-        permissions: parts.permissions.unwrap_or_else(|| old.permissions.clone()),
-        limits: parts.limits.unwrap_or_else(|| old.limits.clone()),
+        permissions: parts.permissions.clone().unwrap_or_else(|| old.permissions.clone()),
+        limits: parts.limits.clone().unwrap_or_else(|| old.limits.clone()),
     };
-    let instance = server.replace(&cx, spec).await.map_err(|error| still_serving(&server, error))?;
+    // who changes the code alone asks for nothing new
+    let asks = parts.permissions.is_some() || parts.limits.is_some();
+    let demand = if asks { Demand::Asked } else { Demand::Kept };
+    let difference = Difference::between((&old.permissions, &old.limits), (&spec.permissions, &spec.limits));
+    let instance = server.replace(&cx, spec, demand).await.map_err(|error| still_serving(&server, error))?;
     let (status, tools) = (server.status(), instance.tools());
     let names = tools.names().collect::<Vec<_>>().join(", ");
     let took = begun.elapsed().as_millis();
     let mut text = format!("✅ Server {} updated\n\ntools: {names}\nready after {took} ms", server.id);
+    for line in instance.rights.lines(instance.process.enforced()) {
+        text.push_str(&format!("\n{line}"));
+    }
+    if !difference.is_empty() {
+        text.push_str(&format!("\n{difference}"));
+    }
     for note in &status.notes {
         text.push_str(&format!("\nnote: {note}"));
     }
-    let facts = json!({
+    let mut facts = json!({
         "serverId": server.id,
         "state": status.phase.word(),
         "tools": tools.definitions(),
         "readyAfterMs": u64::try_from(took).unwrap_or(u64::MAX),
         "notes": status.notes,
     });
+    for (name, fact) in instance.rights.facts(instance.process.enforced()) {
+        facts[name] = fact;
+    }
+    if !difference.is_empty() {
+        facts["permissionsChanged"] = json!(difference);
+    }
     Ok(Said::new(text, facts).into())
 }
 
