@@ -11,6 +11,7 @@ mod opening;
 mod process;
 mod proxy;
 mod source;
+mod status;
 mod transport;
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
