@@ -12,6 +12,7 @@ mod process;
 mod proxy;
 pub mod scaffold;
 mod source;
+mod status;
 mod transport;
 pub mod trial;
 

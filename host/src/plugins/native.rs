@@ -14,14 +14,14 @@ use std::{
 };
 
 use perennial_sdk::{
-    Cx, Error, ErrorCode, Manifest, Progress, Result,
+    Cx, Error, Manifest, Progress, Result,
     abi::{self, Bytes},
-    body,
 };
 use tokio::sync::oneshot;
 
 use super::{
     log::log,
+    status::outcome,
     transport::{Mortal, Request, Response},
 };
 
@@ -231,28 +231,12 @@ impl Instance {
             .await
             .map_err(|_| Error::internal(format!("the plugin `{}` lost a call", self.library.name)))?;
         waiting.came_back = true;
-        let error = |code: ErrorCode, otherwise: &str| {
-            body::unpack(&response.json, &*response.body).unwrap_or_else(|_| {
-                let said = String::from_utf8_lossy(&response.json).into_owned();
-                Error::new(code, if said.is_empty() { otherwise.to_owned() } else { said })
-            })
-        };
-        match status {
-            abi::OK => Ok(response),
-            abi::ERROR => Err(error(ErrorCode::Internal, "the plugin failed")),
-            abi::CANCELLED => Err(error(ErrorCode::Cancelled, "cancelled")),
-            abi::UNKNOWN_METHOD => {
-                Err(Error::unsupported(format!("the plugin `{}` has no method `{method}`", self.library.name)))
-            }
-            abi::PANIC => {
-                let error = error(ErrorCode::Internal, "the plugin panicked");
+        let panicked = status == abi::PANIC;
+        outcome(status, response, &self.library.name, method).inspect_err(|error| {
+            if panicked {
                 let _ = self.death.set(error.clone());
-                Err(error)
             }
-            other => {
-                Err(Error::internal(format!("the plugin `{}` answered with the status {other}", self.library.name)))
-            }
-        }
+        })
     }
 
     fn start(self: &Arc<Self>, cx: &Cx, request: Request) -> Result<Waiting> {
