@@ -14,6 +14,7 @@ mod cases {
     mod cli;
     mod clients;
     mod config;
+    mod faults;
     mod guide;
     mod library;
     mod moving;

@@ -136,6 +136,11 @@ impl TestHost {
         std::iter::from_fn(|| self.receive()).collect()
     }
 
+    /// Drops every message that was kept aside.
+    pub fn forget(&mut self) {
+        self.aside.clear();
+    }
+
     /// Calls one of the host's tools.
     pub fn call(&mut self, tool: &str, arguments: Value) -> Reply {
         let id = self.begin_call(tool, arguments);
