@@ -9,6 +9,9 @@ pub mod config;
 pub mod current;
 pub mod environment;
 pub mod exit;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host;
 pub mod identity;
 pub mod launch;

@@ -5,6 +5,8 @@ mod cache;
 mod directories;
 mod error;
 mod exposure;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod instances;
 mod interpolation;
 mod limits;

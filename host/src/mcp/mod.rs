@@ -6,6 +6,8 @@
 mod calls;
 mod downstream;
 mod envelope;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod lines;
 mod outbox;
 mod passed;

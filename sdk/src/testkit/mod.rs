@@ -4,6 +4,7 @@ mod dice;
 mod history;
 mod medium;
 mod objects;
+mod replay;
 mod runtime;
 mod storage;
 mod torture;
@@ -15,6 +16,7 @@ pub use self::{
     history::{Event, Found, Tally},
     medium::assert_objects,
     objects::{Fault, Faults, FaultyObjects, MemoryObjects},
+    replay::replay,
     runtime::assert_runtime,
     storage::StorageSuite,
     torture::{Torture, Tortured},
