@@ -11,14 +11,14 @@ use crate::support::{
 
 /// What installs a server's packages.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Installer {
+pub(super) enum Installer {
     Uv,
     Pip,
     Npm,
     Pnpm,
     Cargo,
 }
-use Installer::{Cargo, Npm, Pip, Pnpm, Uv};
+pub(super) use Installer::{Cargo, Npm, Pip, Pnpm, Uv};
 
 #[rstest]
 fn packages_come_from_the_registry_of_the_configuration(#[values(Uv, Pip, Npm, Pnpm, Cargo)] installer: Installer) {
@@ -52,17 +52,6 @@ fn a_registry_may_want_a_password(#[values(Uv, Npm, Pnpm)] installer: Installer)
 }
 
 #[rstest]
-fn a_package_that_the_registry_does_not_have_is_named(#[values(Uv, Npm, Pnpm, Cargo)] installer: Installer) {
-    let registry = FixtureRegistry::start();
-    let home = home(installer, &registry.table());
-    let mut host = home.start();
-    let mut arguments = arguments(installer);
-    arguments["dependencies"] = json!({"perennial-no-such-package": "*"});
-    let error = host.call("create-server-from-template", arguments).error();
-    assert!(error.contains("perennial-no-such-package") && error.contains("name on"), "{error}");
-}
-
-#[rstest]
 fn a_host_that_is_killed_in_the_middle_of_a_download_leaves_nothing(
     #[values(Uv, Pip, Npm, Pnpm, Cargo)] installer: Installer,
 ) {
@@ -89,7 +78,7 @@ fn a_host_that_is_killed_in_the_middle_of_a_download_leaves_nothing(
 }
 
 /// A home of its own cache whose packages come by `installer`.
-fn home(installer: Installer, configuration: &str) -> TestHome {
+pub(super) fn home(installer: Installer, configuration: &str) -> TestHome {
     let pnpm = installed("node/node_modules/pnpm/bin/pnpm.cjs");
     let plugins = match installer {
         Uv => "[plugins.python]\nconfig = { installer = 'uv' }\n".to_owned(),
@@ -103,7 +92,7 @@ fn home(installer: Installer, configuration: &str) -> TestHome {
 }
 
 /// A server that tells the version of its dependency `greeting`.
-fn arguments(installer: Installer) -> Value {
+pub(super) fn arguments(installer: Installer) -> Value {
     let dependencies = json!({"greeting": "*"});
     match installer {
         Uv | Pip => {

@@ -260,6 +260,7 @@ impl TestHost {
         let message: Value = serde_json::from_str(&line)
             .unwrap_or_else(|error| panic!("not JSON on stdout ({error}): {line:.300}\n{}", self.stderr()));
         assert_eq!(message["jsonrpc"], "2.0", "not JSON-RPC on stdout: {line:.300}");
+        assert!(!line.contains('\r'), "some clients end a line at a carriage return: {line:.300}");
         Some(message)
     }
 }
