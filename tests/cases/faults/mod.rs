@@ -12,4 +12,5 @@ mod protocol;
 mod soak;
 mod storage;
 mod store;
+mod table;
 mod time;
