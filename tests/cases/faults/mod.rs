@@ -3,6 +3,7 @@
 
 mod arguments;
 mod children;
+mod confined;
 mod dependencies;
 mod host;
 mod import;
