@@ -17,6 +17,7 @@ mod cases {
     mod compat;
     mod config;
     mod exposure;
+    mod faults;
     mod guide;
     mod library;
     mod moving;

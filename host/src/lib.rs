@@ -13,6 +13,9 @@ pub mod egress;
 pub mod environment;
 pub mod exit;
 pub mod exposure;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host;
 pub mod identity;
 pub mod launch;

@@ -62,6 +62,9 @@ mod context;
 mod dispatch;
 mod error;
 mod forward;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[doc(hidden)]
 pub mod glue;
 mod library;

@@ -4,7 +4,7 @@ use std::{fs, process::Output, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::support::{TestHome, TestHost, carrying, echo_server, wait_until, wait_until_gone};
+use crate::support::{TestHome, TestHost, echo_server, wait_until, wait_until_gone};
 
 #[test]
 fn two_at_once_install_once() {
@@ -22,20 +22,6 @@ fn two_at_once_install_once() {
     }
     other.reply(&elsewhere).ok();
     assert_eq!((home.steps("resolve"), home.steps("install"), home.environments().len()), (1, 1, 1));
-}
-
-#[test]
-fn a_failed_installation_poisons_nothing() {
-    let home = TestHome::obedient("");
-    home.tell("fail");
-    let mut host = home.start();
-    let calls = [begin(&mut host, "six"), begin(&mut host, "six")];
-    for call in calls {
-        assert!(host.reply(&call).error().contains("the registry is on fire"));
-    }
-    assert!(wait_until(Duration::from_secs(5), || home.environments().is_empty()));
-    fs::remove_file(home.told().join("fail")).unwrap();
-    create(&mut host, "six");
 }
 
 #[test]
@@ -128,25 +114,6 @@ fn above_its_limit_the_cache_loses_what_was_not_used_for_longest() {
     let left: Vec<_> = listed(&home).into_iter().map(|entry| entry["for"][0].clone()).collect();
     assert!(!left.contains(&json!("one")) && left.contains(&json!("two")), "{left:?}");
     assert_eq!(host.execute(&second, "echo", json!({"message": "still"})).ok().text(), "still");
-}
-
-#[test]
-fn an_environment_above_its_quota_is_given_up() {
-    let home = TestHome::obedient("[cache]\nmax_environment_gb = 0.001\n");
-    home.tell("large");
-    let mut host = home.start();
-    for waiting in [false, true] {
-        if waiting {
-            home.tell("wait");
-            home.tell("begin");
-        }
-        let before = carrying(&home.mark()).len();
-        let error = host.call("create-server-from-template", arguments("six")).error();
-        assert!(error.contains("0.001 GB") && error.contains("`cache.max_environment_gb`"), "{error}");
-        assert!(wait_until(Duration::from_secs(5), || home.environments().is_empty()));
-        assert!(carrying(&home.mark()).len() <= before, "{:#?}", carrying(&home.mark()));
-    }
-    assert_eq!(host.call("list-servers", json!({})).ok().facts()["servers"], json!([]));
 }
 
 #[test]

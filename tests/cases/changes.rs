@@ -107,23 +107,6 @@ fn a_saved_server_that_could_not_start_once_may_start_later() {
 }
 
 #[test]
-fn a_damaged_newest_version_is_built_upon() {
-    let home = TestHome::new();
-    let mut host = home.start();
-    let id = host.create_python(echo_server());
-    for name in ["first", "second"] {
-        host.call("save-server", json!({"serverId": id, "name": name})).ok();
-    }
-    let newest = home.data_dir().join(format!("saved_servers.d/s/{id}/0000000002.json"));
-    let whole = fs::read_to_string(&newest).unwrap();
-    assert!(whole.contains("second"), "{whole}");
-    fs::write(&newest, whole.replace("second", "secone")).unwrap();
-    let third = host.call("save-server", json!({"serverId": id, "name": "third"})).ok().facts();
-    assert_eq!(third["version"], 3, "{third}");
-    assert!(host.call("list-saved-servers", json!({})).ok().text().contains("📄 third ("));
-}
-
-#[test]
 fn every_stray_line_is_counted() {
     let home = TestHome::new();
     let mut host = home.start();

@@ -7,29 +7,6 @@ use serde_json::json;
 
 use crate::support::{TestHome, echo_server};
 
-#[rstest]
-#[case::unknown_key("[limits]\ncall_timeot_s = 5\n", ":2:1", "call_timeout_s")]
-#[case::unknown_table("[limitz]\nmemory_mb = 5\n", ":1:2", "limits")]
-#[case::wrong_type("[limits]\ncall_timeout_s = \"soon\"\n", ":2:18", "call_timeout_s")]
-#[case::not_toml("[limits\n", ":1:8", "")]
-#[case::unknown_storage("[storage]\nuse = \"jason\"\n", ":2:7", "json")]
-#[case::unknown_plugin_key("[plugins.python]\nconfig = { instaler = \"uv\" }\n", ":2:12", "installer")]
-#[case::unset_variable(
-    "[plugins.python]\nconfig = { python = \"${env:PERENNIAL_TEST_UNSET}\" }\n",
-    ":2:",
-    "PERENNIAL_TEST_UNSET"
-)]
-fn a_mistake_ends_with_its_place_and_a_suggestion(#[case] toml: &str, #[case] place: &str, #[case] suggestion: &str) {
-    let home = TestHome::new().config(toml);
-    for command in ["serve", "list"] {
-        let output = home.run(&[command]);
-        assert_eq!(output.status.code(), Some(3), "{}", told(&output));
-        assert!(output.stdout.is_empty(), "{}", told(&output));
-        let place = format!("perennial.toml{place}");
-        assert!(told(&output).contains(&place) && told(&output).contains(suggestion), "{place}: {}", told(&output));
-    }
-}
-
 #[test]
 fn a_file_that_is_named_and_missing_is_a_mistake() {
     let home = TestHome::new();
@@ -236,6 +213,6 @@ fn messages_lead_from_mistake_to_mistake_until_nothing_is_wrong() {
     insta::assert_snapshot!(messages);
 }
 
-fn told(output: &Output) -> String {
+pub(super) fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }

@@ -91,33 +91,6 @@ fn the_file_is_the_one_of_the_guide() {
 }
 
 #[test]
-fn every_acknowledged_save_outlives_a_kill_in_the_middle_of_the_next() {
-    for acknowledged in [1, 4, 9] {
-        let home = TestHome::new();
-        let mut host = home.start();
-        let id = host.create_python(echo_server());
-        let saves: Vec<Value> = (1..=20)
-            .map(|number| host.begin_call("save-server", json!({"serverId": id, "name": format!("number {number}")})))
-            .collect();
-        for save in &saves[..acknowledged] {
-            host.reply(save).ok();
-        }
-        host.kill();
-
-        let mut host = home.start();
-        let listed = host.call("list-saved-servers", json!({})).ok().text();
-        assert_eq!(listed.matches("📄").count(), 1, "{listed}");
-        for version in 1..=acknowledged {
-            let arguments = json!({"savedServerId": id, "version": version});
-            let loaded =
-                host.call("load-saved-server", arguments).ok().facts()["serverId"].as_str().unwrap().to_owned();
-            let answer = host.execute(&loaded, "echo", json!({"message": "back"})).ok();
-            assert_eq!(answer.text(), "back", "version {version} of {acknowledged}");
-        }
-    }
-}
-
-#[test]
 fn without_code_the_template_runs() {
     let home = TestHome::new();
     let mut host = home.start();

@@ -120,17 +120,6 @@ fn a_slow_creation_that_fails_keeps_its_error_for_whoever_asks() {
 }
 
 #[test]
-fn a_build_ends_at_its_limit() {
-    let home = TestHome::obedient("[limits]\nbuild_timeout_s = 1.5\n");
-    home.tell("wait");
-    let mut host = home.start();
-    let error = host.call("create-server-from-template", arguments("six")).error();
-    assert!(error.contains("longer than 1.5 s") && error.contains("`limits.build_timeout_s`"), "{error}");
-    assert!(wait_until(Duration::from_secs(5), || home.environments().is_empty()));
-    assert_eq!(host.call("list-servers", json!({})).ok().facts()["servers"], json!([]));
-}
-
-#[test]
 fn an_update_tells_its_stages_too() {
     let home = TestHome::obedient("");
     let mut host = home.start();

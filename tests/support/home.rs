@@ -153,7 +153,12 @@ impl TestHome {
 
     /// The same without any network.
     pub fn start_offline(&self) -> TestHost {
-        Self::shake_hands(TestHost::spawn(without_network(&self.command(&["serve"]))))
+        self.start_as(without_network)
+    }
+
+    /// The same by another command than the binary alone.
+    pub fn start_as(&self, wrapped: impl FnOnce(&Command) -> Command) -> TestHost {
+        Self::shake_hands(TestHost::spawn(wrapped(&self.command(&["serve"]))))
     }
 
     /// An `uv` that tells its version and then hangs for ever over whatever it is asked to do.

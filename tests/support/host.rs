@@ -136,6 +136,11 @@ impl TestHost {
         std::iter::from_fn(|| self.receive()).collect()
     }
 
+    /// Drops every message that was kept aside.
+    pub fn forget(&mut self) {
+        self.aside.clear();
+    }
+
     /// Calls one of the host's tools.
     pub fn call(&mut self, tool: &str, arguments: Value) -> Reply {
         let id = self.begin_call(tool, arguments);
@@ -269,6 +274,7 @@ impl TestHost {
         let message: Value = serde_json::from_str(&line)
             .unwrap_or_else(|error| panic!("not JSON on stdout ({error}): {line:.300}\n{}", self.stderr()));
         assert_eq!(message["jsonrpc"], "2.0", "not JSON-RPC on stdout: {line:.300}");
+        assert!(!line.contains('\r'), "some clients end a line at a carriage return: {line:.300}");
         Some(message)
     }
 }

@@ -18,6 +18,11 @@ impl Memory {
     }
 }
 
+/// A process and all below it.
+pub fn tree(process: u32) -> Vec<u32> {
+    std::iter::once(process).chain(below(process)).collect()
+}
+
 fn below(process: u32) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
     let children = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());

@@ -9,15 +9,17 @@ mod processes;
 mod registry;
 mod reply;
 pub mod s3;
+mod vitals;
 
 pub use fixtures::{echo_server, misbehaving_server, requests_server, serve_file, with_mark};
 pub use home::TestHome;
 pub use host::{LONGEST_BUILD, TestHost};
-pub use memory::Memory;
-pub use network::without_network;
+pub use memory::{Memory, tree};
+pub use network::{with_mounts, without_network};
 pub use processes::{carrying, wait_until, wait_until_gone};
 pub use registry::FixtureRegistry;
 pub use reply::Reply;
+pub use vitals::Vitals;
 
 use std::path::PathBuf;
 

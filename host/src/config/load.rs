@@ -83,7 +83,7 @@ fn read(request: &Request) -> Result<Option<Document>, ConfigError> {
     }
 }
 
-fn parse(document: Arc<Document>, request: &Request) -> Result<Config, ConfigError> {
+pub(super) fn parse(document: Arc<Document>, request: &Request) -> Result<Config, ConfigError> {
     let text = document.clone();
     let mut root = DeTable::parse(text.text()).map_err(|error| syntax(&document, &error))?;
     check_version(&document, &root)?;

@@ -6,6 +6,8 @@ mod directories;
 pub mod edit;
 mod error;
 mod exposure;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod instances;
 mod interpolation;
 mod limits;

@@ -150,7 +150,8 @@ impl Library {
     /// Those of [`find`](Self::find).
     pub async fn find_deleted_too(&self, cx: &Cx, reference: &str) -> Result<ServerId> {
         let unknown = match self.find(cx, reference).await {
-            Err(error) if error.code == ErrorCode::NotFound => error,
+            // of a server whose newest version is damaged the others can be had all the same
+            Err(error) if matches!(error.code, ErrorCode::NotFound | ErrorCode::Other(_)) => error,
             found => return found,
         };
         if let Ok(id) = reference.parse::<ServerId>() {

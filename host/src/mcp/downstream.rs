@@ -47,6 +47,9 @@ struct Useless {
 /// How long a child may leave its standard input full before it counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Bytes of the longest id of a child's request that is answered.
+const LONGEST_ID: usize = 256;
+
 impl Downstream {
     pub(super) fn new(stdin: pipe::Sender, stdout: pipe::Receiver, stray: Ring, line_limit: usize) -> Self {
         let calls = Calls::new(Outbox::start(stdin, PATIENCE), stray);
@@ -141,6 +144,13 @@ impl Downstream {
     /// Requests of a child are answered here, with what fits into its queue: rmcp would start a task for each, without
     /// bound, for a child that asks and never reads.
     fn child_speaks(&mut self, method: &str, envelope: &Envelope<'_>) -> bool {
+        // an id goes back as it came: the queue would hold hundreds of long ones for a child that does not read
+        let unfit =
+            |id: &&RawValue| id.get().len() > LONGEST_ID || id.get().bytes().any(|byte| byte.is_ascii_control());
+        if let Some(id) = envelope.id.filter(unfit) {
+            self.calls.stray(id.get().as_bytes());
+            return false;
+        }
         match (method, envelope.id) {
             ("notifications/progress", None) => return self.calls.progress(envelope.params),
             ("notifications/tools/list_changed", None) => self.calls.tell_tools_changed(),

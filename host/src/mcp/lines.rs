@@ -48,7 +48,9 @@ impl<R: AsyncRead + Unpin> Lines<R> {
                 self.last = line.len();
                 match std::mem::take(&mut self.skipping) {
                     true => continue,
-                    false if line.len() > self.limit => return Ok(Some(Line::TooLong(line.slice(..KEPT_OF_TOO_LONG)))),
+                    false if line.len() > self.limit => {
+                        return Ok(Some(Line::TooLong(line.slice(..line.len().min(KEPT_OF_TOO_LONG)))));
+                    }
                     false => return Ok(Some(Line::Whole(line))),
                 }
             }
@@ -119,5 +121,6 @@ mod tests {
         let mut input = b"x".repeat(100_000);
         input.extend_from_slice(b"\nnext\n");
         assert_eq!(all(&input, 1000).await, ["too long xxxx", "whole next"]);
+        assert_eq!(all(b"0123456789\nnext\n", 5).await, ["too long 0123", "whole next"]);
     }
 }

@@ -7,6 +7,8 @@ mod asking;
 mod calls;
 mod downstream;
 mod envelope;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod lines;
 mod outbox;
 mod passed;

@@ -28,6 +28,8 @@ use crate::supervisor::Ring;
 /// The MCP conversation with a child process: opened by `initialize`, ended when the child closes its output.
 pub struct Session {
     calls: Calls,
+    /// Bytes of the longest list of tools, all its pages together.
+    list_bytes: usize,
     running: RunningService<RoleClient, Host>,
 }
 
@@ -103,7 +105,7 @@ impl Session {
             Ok(Err(error)) => return Err(error.into()),
             Err(_) => return Err(CallEnd::TimedOut(limits.start)),
         };
-        let session = Self { calls, running };
+        let session = Self { calls, list_bytes: limits.line_bytes, running };
         let tools = match timeout_at(deadline, session.tools()).await {
             Ok(tools) => tools?,
             Err(_) => return Err(CallEnd::TimedOut(limits.start)),
@@ -129,11 +131,16 @@ impl Session {
         }
         let mut tools = Vec::new();
         let mut cursor = None;
+        let mut room = self.list_bytes;
         for _ in 0..MOST_PAGES {
             let params = cursor.iter().map(|cursor: &String| ("cursor".to_owned(), json!(cursor))).collect();
             let mut waiting =
                 self.calls.request("tools/list", params, None).await.map_err(|_| CallEnd::SessionEnded)?;
             let raw = waiting.answer().await.ok_or(CallEnd::SessionEnded)?.result()?;
+            room = room.checked_sub(raw.len()).ok_or_else(|| {
+                let mib = self.list_bytes / (1024 * 1024);
+                CallEnd::Unusable(format!("its list of tools is longer than {mib} MiB (`limits.line_mb`)"))
+            })?;
             let page: ToolsPage = serde_json::from_slice(&raw)
                 .map_err(|error| CallEnd::Unusable(format!("the answer to `tools/list` does not fit: {error}")))?;
             tools.extend(page.tools.into_iter().filter_map(readable_tool));
@@ -259,6 +266,7 @@ pub(super) fn tool_result(raw: Bytes) -> Result<Passed, CallEnd> {
     };
     let shape: ResultShape =
         serde_json::from_slice(&raw).map_err(|error| malformed(&format!("the answer cannot be read ({error})")))?;
+    let raw = on_one_line(raw.clone());
     match shape.content_is_list {
         Some(true) => Ok(Passed::new(raw)),
         None if shape.has_result_type => Ok(Passed::new(raw)),
@@ -270,4 +278,12 @@ pub(super) fn tool_result(raw: Bytes) -> Result<Passed, CallEnd> {
         }
         Some(false) | None => Err(malformed("the answer is not a tool result with a `content` list")),
     }
+}
+
+/// JSON without carriage returns, which stand between its parts alone: some clients end a line there.
+fn on_one_line(json: Bytes) -> Bytes {
+    if memchr::memchr(b'\r', &json).is_none() {
+        return json;
+    }
+    json.iter().map(|byte| if *byte == b'\r' { b' ' } else { *byte }).collect()
 }

@@ -14,6 +14,9 @@ use perennial_sdk::prelude::*;
 
 pub use self::folder::Folder;
 use self::view::View;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub use self::view::fuzzing;
 
 /// What the newest versions are, for the next life of a host; it may be lost.
 const INDEX: &str = "index.json";

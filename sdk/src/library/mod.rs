@@ -11,6 +11,8 @@ mod check;
 mod collect;
 mod deleted;
 mod envelope;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod index;
 mod key;
 mod read;

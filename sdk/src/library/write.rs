@@ -24,6 +24,15 @@ enum Next<'a> {
     Tombstone,
 }
 
+/// What became of a version that was to be created.
+enum Placed {
+    Here,
+    /// Somebody else was quicker.
+    Taken,
+    /// There is one already, said the medium, and has none.
+    Nowhere,
+}
+
 type Numbers = BTreeMap<Version, ObjectMeta>;
 
 impl<O: Objects> ObjectLibrary<O> {
@@ -96,31 +105,45 @@ impl<O: Objects> ObjectLibrary<O> {
                 Some(fresh) => fresh,
                 None => fresh.insert(self.upload(blobs).await?),
             };
-            if self.place(id, version, &next, put_id).await? {
-                self.secure(blobs, fresh).await?;
-                return Ok(self.written(id, version, &next, put_id));
+            match self.place(id, version, &next, put_id).await? {
+                Placed::Here => {
+                    self.secure(blobs, fresh).await?;
+                    return Ok(self.written(id, version, &next, put_id));
+                }
+                Placed::Taken => taken = version,
+                Placed::Nowhere => {}
             }
-            taken = version;
         }
         Err(Error::unavailable(format!("too many others are saving `{id}`")).hint("try again in a moment"))
     }
 
-    /// Creates the version; false when somebody else was quicker.
-    async fn place(&self, id: &ServerId, version: Version, next: &Next<'_>, put_id: &PutId) -> Result<bool> {
+    /// Creates the version.
+    async fn place(&self, id: &ServerId, version: Version, next: &Next<'_>, put_id: &PutId) -> Result<Placed> {
         let (object, body) = (key::object(id, version), next.seal(version, put_id)?);
         match self.objects.create(&object, &body).await {
-            Ok(Created::New) => return Ok(true),
+            Ok(Created::New) => return Ok(Placed::Here),
             Ok(Created::Exists) => {}
             Err(error) => match self.objects.read(&object).await {
                 Ok(bytes) if envelope::put_id(&bytes).as_deref() == Some(put_id.as_str()) => {
                     self.objects.create(&object, &body).await?;
-                    return Ok(true);
+                    return Ok(Placed::Here);
                 }
                 Ok(_) => {}
                 Err(_) => return Err(error),
             },
         }
-        Ok(self.if_made_by(id, version, put_id).await?.is_some())
+        if self.index().put_id(id, version).is_none() && !self.is_there(&object).await? {
+            return Ok(Placed::Nowhere);
+        }
+        Ok(if self.if_made_by(id, version, put_id).await?.is_some() { Placed::Here } else { Placed::Taken })
+    }
+
+    async fn is_there(&self, object: &str) -> Result<bool> {
+        match self.objects.read(object).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.code == ErrorCode::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether the expectation holds, as an error when it does not.

@@ -4,6 +4,7 @@ mod dice;
 mod history;
 mod medium;
 mod objects;
+mod replay;
 mod runtime;
 mod storage;
 mod tools;
@@ -16,6 +17,7 @@ pub use self::{
     history::{Event, Found, Tally},
     medium::assert_objects,
     objects::{Fault, Faults, FaultyObjects, MemoryObjects},
+    replay::replay,
     runtime::assert_runtime,
     storage::StorageSuite,
     tools::assert_tools,

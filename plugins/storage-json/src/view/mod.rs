@@ -4,6 +4,8 @@
 //! library first; both under a lock that hosts share, and that the old program does not know.
 
 mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod known;
 mod merge;
 mod record;
