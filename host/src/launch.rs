@@ -321,7 +321,7 @@ fn with_rights(mut error: Error, rights: &Rights) -> Error {
         lines.extend(error.hint.take());
         error.hint = Some(lines.join("\n"));
         error.data["denied"] = json!(denied);
-        error.data["withheld"] = json!(withheld);
+        error.data["withheldByPolicy"] = json!(withheld);
     }
     if let Some(redactor) = &rights.redactor {
         error.message = redactor.text(&error.message).into_owned();

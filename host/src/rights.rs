@@ -98,7 +98,7 @@ impl Rights {
             ("enforced", measures.into()),
             ("granted", self.granted.facts()),
             ("bounds", self.granted.bounds.facts()),
-            ("withheld", json!(self.withheld)),
+            ("withheldByPolicy", json!(self.withheld)),
         ])
     }
 

@@ -58,6 +58,21 @@ fn everything_that_is_done_is_told_and_nothing_that_is_said() {
 }
 
 #[test]
+fn what_was_granted_and_what_was_denied_is_told() {
+    let home = TestHome::new();
+    let mut host = home.start();
+    let create =
+        |network: &str| json!({"language": "python", "code": echo_server(), "permissions": {"network": [network]}});
+    let id = host.create(create("api.example.com:443"));
+    host.call("create-server-from-template", create("10.0.0.5:5432")).error();
+    assert!(host.close().success());
+    let all = entries(&home, &["--event", "grant", "--event", "denial"]);
+    let told: Vec<_> = all.iter().map(|one| (&one["event"], &one["permissions"]["network"][0])).collect();
+    assert_eq!(told, [(&json!("grant"), &json!("api.example.com:443")), (&json!("denial"), &json!("10.0.0.5:5432"))]);
+    assert_eq!((&all[0]["server"], &all[1]["error"]), (&json!(id), &json!("denied")));
+}
+
+#[test]
 fn hosts_share_the_log() {
     let home = TestHome::new();
     let (mut one, mut other) = (home.start(), home.start());

@@ -44,7 +44,7 @@ fn what_is_granted_is_told_and_kept() {
     assert!(created.text().lines().any(|line| line.starts_with("enforced: ")), "{}", created.text());
     let facts = created.facts();
     assert_eq!(facts["granted"], json!({"network": ["api.example.com:443"], "read": [], "write": [], "env": []}));
-    assert_eq!((&facts["bounds"]["memory_mb"], &facts["withheld"]), (&json!(256), &json!([])));
+    assert_eq!((&facts["bounds"]["memory_mb"], &facts["withheldByPolicy"]), (&json!(256), &json!([])));
     assert!(facts["enforced"].is_array());
     let id = facts["serverId"].as_str().unwrap().to_owned();
     let shown = host.call("get-server", json!({"serverId": id})).ok().facts();
@@ -74,7 +74,7 @@ fn a_saved_server_gets_what_is_still_allowed_and_tells_the_rest() {
     let loaded = host.call("load-saved-server", json!({"savedServerId": id})).ok();
     let facts = loaded.facts();
     assert_eq!(facts["granted"]["network"], json!(["api.example.com:443"]));
-    assert_eq!(facts["withheld"][0]["asked"], "10.0.0.5:5432");
+    assert_eq!(facts["withheldByPolicy"][0]["asked"], "10.0.0.5:5432");
     let withheld = loaded.text();
     let withheld = withheld.split_once("withheld: ").unwrap().1;
     assert!(

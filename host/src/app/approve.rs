@@ -3,6 +3,7 @@ use serde::Serialize;
 
 use super::command::{run, with_app};
 use crate::{
+    audit::{Audit, Entry, Event},
     config::{Config, Directories},
     exit::Failure,
     library::{Changes, Library, unified},
@@ -113,7 +114,14 @@ pub fn review(
 /// The approvals cannot be read or written.
 pub fn approve(directories: &Directories, review: &Review) -> Result<bool, Failure> {
     let trust = Trust::new(directories.state.clone());
-    run(async { Ok(trust.approve(&review.record, How::Approved).await?) })
+    let approved = run(async { Ok(trust.approve(&review.record, How::Approved).await?) })?;
+    let audit = Audit::new(&directories.state);
+    audit.record(Entry {
+        permissions: serde_json::to_value(&review.permissions).ok(),
+        ..Entry::of_command(Event::Grant, &review.server_id, &review.name, review.version)
+    });
+    audit.flush();
+    Ok(approved)
 }
 
 /// Takes back what was approved of a server, or of one version of it.

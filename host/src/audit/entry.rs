@@ -3,7 +3,7 @@ use std::io::Write;
 use chrono::{SecondsFormat, Utc};
 use perennial_sdk::{ClientIdentity, ServerId, Version};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::mcp::Reply;
 
@@ -102,7 +102,7 @@ pub enum Outcome {
 
 /// What is known of a call before it is made.
 #[derive(Debug, Clone)]
-pub struct Asked(Entry, std::time::Instant);
+pub struct Asked(Entry, std::time::Instant, Option<Value>);
 
 /// Names that callers make up are cut to this many characters.
 const LONGEST: usize = 200;
@@ -121,6 +121,19 @@ impl Entry {
             version: Some(version.0),
             client: Some(concat!("perennial ", env!("CARGO_PKG_VERSION")).into()),
             ..Self::new(event)
+        }
+    }
+
+    /// A server asked for a place that it may not connect to, while one of its tools was called.
+    pub fn of_denial(server: &ServerId, tool: &str, to: &str, count: u64, client: Option<&ClientIdentity>) -> Self {
+        Self {
+            server: Some(server.to_string()),
+            tool: Some(cut(tool)),
+            count: Some(count),
+            outcome: Outcome::Failed,
+            permissions: Some(json!({ "network": [cut(to)] })),
+            client: client.map(named),
+            ..Self::new(Event::Denial)
         }
     }
 
@@ -151,11 +164,11 @@ impl Asked {
             tool: text("toolName"),
             version: arguments.get("version").and_then(Value::as_u64),
             bytes_in: matches!(event, Event::Create | Event::Update | Event::Execute).then_some(bytes as u64),
-            client: client.map(|client| cut(format!("{} {}", client.name, client.version).trim())),
+            client: client.map(named),
             host: std::process::id(),
             ..Entry::default()
         };
-        Self(entry, std::time::Instant::now())
+        Self(entry, std::time::Instant::now(), arguments.get("permissions").filter(|asked| asked.is_object()).cloned())
     }
 
     /// A call of a plugin's tool.
@@ -178,9 +191,33 @@ impl Asked {
         asked
     }
 
-    /// What became of it.
-    pub fn answered(self, reply: &Reply, cancelled: bool) -> Entry {
-        let Self(mut entry, begun) = self;
+    /// What became of it, and what was granted or denied on the way.
+    pub fn answered(self, reply: &Reply, cancelled: bool) -> Vec<Entry> {
+        let permissions = self.2.clone();
+        let entry = self.entry(reply, cancelled);
+        let beside = |event, permissions| Entry {
+            event,
+            permissions: Some(permissions),
+            bytes_in: None,
+            bytes_out: None,
+            ms: None,
+            ..entry.clone()
+        };
+        let about = match reply {
+            Reply::Said(said) if entry.error.as_deref() == Some("denied") => {
+                Some(beside(Event::Denial, permissions.unwrap_or_else(|| said.facts["error"]["message"].clone())))
+            }
+            Reply::Said(said) if matches!(entry.event, Event::Create | Event::Update | Event::Load) => {
+                let granted = said.facts.get("granted").filter(|granted| is_more_than_nothing(granted));
+                granted.map(|granted| beside(Event::Grant, granted.clone()))
+            }
+            _ => None,
+        };
+        [entry].into_iter().chain(about).collect()
+    }
+
+    fn entry(self, reply: &Reply, cancelled: bool) -> Entry {
+        let Self(mut entry, begun, _) = self;
         entry.ms = u64::try_from(begun.elapsed().as_millis()).ok();
         match reply {
             Reply::Said(said) => {
@@ -203,6 +240,12 @@ impl Asked {
     }
 }
 
+/// Whether a server got anything that not every server has.
+fn is_more_than_nothing(granted: &Value) -> bool {
+    let some = |key: &str| granted[key].as_array().is_some_and(|all| !all.is_empty());
+    some("read") || some("write") || some("env") || some("network") || granted["network"] == "all"
+}
+
 /// Bytes of all texts in a value: what it says, without the cost of writing it out.
 fn bytes_of(value: &Value) -> usize {
     match value {
@@ -211,6 +254,10 @@ fn bytes_of(value: &Value) -> usize {
         Value::Object(members) => members.iter().map(|(name, value)| name.len() + bytes_of(value)).sum(),
         Value::Null | Value::Bool(_) | Value::Number(_) => 1,
     }
+}
+
+fn named(client: &ClientIdentity) -> String {
+    cut(format!("{} {}", client.name, client.version).trim())
 }
 
 fn cut(text: &str) -> String {

@@ -61,6 +61,11 @@ impl Audit {
         }
     }
 
+    /// Adds what became of a call.
+    pub fn record_all(&self, entries: Vec<Entry>) {
+        entries.into_iter().for_each(|entry| self.record(entry));
+    }
+
     /// Waits until what was recorded is in the file, half a second at most.
     pub fn flush(&self) {
         let Some(writer) = self.writer.get() else { return };

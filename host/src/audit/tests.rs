@@ -15,7 +15,7 @@ fn asked(event: Event, arguments: Value) -> Asked {
 fn an_entry_has_names_and_sizes_and_nothing_that_was_passed() {
     let arguments = json!({ "serverId": "s".repeat(5000), "toolName": "login", "args": { "password": "hunter2" } });
     let error = Said::failure("call the tool", &Error::not_found("there is no hunter2"));
-    let entry = asked(Event::Execute, arguments).answered(&Reply::Said(error), false);
+    let entry = asked(Event::Execute, arguments).answered(&Reply::Said(error), false).remove(0);
     let mut line = Vec::new();
     entry.append_to(&mut line);
     let line = String::from_utf8(line).unwrap();
@@ -32,9 +32,27 @@ fn an_entry_has_names_and_sizes_and_nothing_that_was_passed() {
 fn what_a_call_made_is_named() {
     let facts = json!({ "serverId": "server-1", "savedServerId": "server-0", "version": 3 });
     let entry = asked(Event::Save, json!({ "serverId": "mine", "name": "Mine" }))
-        .answered(&Reply::Said(Said::new("saved", facts)), false);
+        .answered(&Reply::Said(Said::new("saved", facts)), false)
+        .remove(0);
     assert_eq!((entry.server.as_deref(), entry.saved.as_deref()), (Some("server-1"), Some("server-0")));
     assert_eq!((entry.version, entry.outcome, entry.bytes_in), (Some(3), Outcome::Ok, None));
+}
+
+#[test]
+fn a_grant_and_a_denial_are_told_beside_what_they_belong_to() {
+    let asking = json!({ "language": "python", "permissions": { "network": ["10.0.0.1:80"] } });
+    let denied = Error::new(perennial_sdk::ErrorCode::Denied, "no");
+    let told =
+        asked(Event::Create, asking.clone()).answered(&Reply::Said(Said::failure("create the server", &denied)), false);
+    assert_eq!(told.iter().map(|entry| entry.event).collect::<Vec<_>>(), [Event::Create, Event::Denial]);
+    assert_eq!(told[1].permissions, Some(json!({ "network": ["10.0.0.1:80"] })));
+    let granted = json!({ "network": ["a.example:443"], "read": [], "write": [], "env": [] });
+    for (granted, events) in [(granted, 2), (json!({ "network": "none", "read": [] }), 1)] {
+        let facts = json!({ "serverId": "server-1", "granted": granted });
+        let told = asked(Event::Create, asking.clone()).answered(&Reply::Said(Said::new("up", facts)), false);
+        assert_eq!(told.len(), events);
+        assert!(told.iter().all(|entry| entry.server.as_deref() == Some("server-1")));
+    }
 }
 
 #[test]

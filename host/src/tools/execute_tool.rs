@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{BuiltIn, Call, Effect, denials, patience, target};
 use crate::{
-    audit::Event,
+    audit::{Entry, Event},
     catalog::Server,
     launch::Instance,
     mcp::{CallEnd, ProgressSink, Reply, ToolCall},
@@ -111,6 +111,10 @@ pub(super) async fn execute(
         })
         .await;
     server.touch();
+    for denial in instance.rights.denied_since(seen) {
+        let client = call.client.as_ref();
+        call.host.audit.record(Entry::of_denial(&server.id, tool, &denial.to, denial.count, client));
+    }
     match answered {
         Ok(passed) => {
             let passed = denials::told(passed, &instance, seen);

@@ -27,7 +27,7 @@ impl Tool for ExposedTool {
                 execute(call, &running, tool, arguments, |error| error).await
             };
             let reply = answer.await.unwrap_or_else(|error| Said::failure("call the tool", &error).into());
-            host.audit.record(asked.answered(&reply, cancelled.is_cancelled()));
+            host.audit.record_all(asked.answered(&reply, cancelled.is_cancelled()));
             reply
         })
     }

@@ -176,7 +176,7 @@ impl<B: BuiltIn> Tool for Entry<B> {
             let asked = B::AUDITED.map(|event| Asked::new(event, &arguments, call.client.as_ref()));
             let reply = run::<B>(call, arguments).await;
             if let Some(asked) = asked {
-                host.audit.record(asked.answered(&reply, cancelled.is_cancelled()));
+                host.audit.record_all(asked.answered(&reply, cancelled.is_cancelled()));
             }
             reply.redacted()
         })
@@ -196,7 +196,7 @@ impl Tool for Contributed {
                 Ok(value) => Reply::Value(value),
                 Err(error) => Said::failure(&format!("call `{name}`"), &error).into(),
             };
-            call.host.audit.record(asked.answered(&reply, call.cancelled.is_cancelled()));
+            call.host.audit.record_all(asked.answered(&reply, call.cancelled.is_cancelled()));
             reply.redacted()
         })
     }
