@@ -136,7 +136,13 @@ impl Supervisor {
 
     async fn start(self: &Arc<Self>, spec: ProcessSpec, stdin: lifeline::Stdin) -> Result<lifeline::Started> {
         let ground = if spec.confinement.is_some() { self.ground().await.clone() } else { Ground::default() };
-        self.start_on(spec, stdin, ground).await
+        let namespaces = ground.bubblewrap.is_some();
+        let started = self.start_on(spec, stdin, ground).await;
+        if namespaces && started.as_ref().is_err_and(|error| error.code == ErrorCode::Unavailable) {
+            // Should bubblewrap have stopped working, the next host finds out.
+            let _ = std::fs::remove_file(self.memo());
+        }
+        started
     }
 
     async fn ground(self: &Arc<Self>) -> &Ground {

@@ -61,16 +61,24 @@ pub(super) fn children(parent: i32) -> Vec<i32> {
         .collect()
 }
 
-/// Everything below `root`, parents before their children.
+/// The most that a walk looks at: a tree that grows faster than it is read has no end.
+const MOST: usize = 10_000;
+
+/// Everything below `root`, parents before their children; of a very large tree a part.
 pub(super) fn descendants(root: i32) -> Vec<i32> {
-    walk(root, |_| ())
+    walk(root, MOST, |_| ())
+}
+
+/// [`descendants`] until there are more than `enough`.
+pub(super) fn some_descendants(root: i32, enough: usize) -> Vec<i32> {
+    walk(root, enough.min(MOST), |_| ())
 }
 
 /// [`descendants`], shown to `visit` as they are found, each before its children are read.
-fn walk(root: i32, mut visit: impl FnMut(i32)) -> Vec<i32> {
+fn walk(root: i32, enough: usize, mut visit: impl FnMut(i32)) -> Vec<i32> {
     let (mut found, mut next) = (Vec::new(), Some(root));
     let mut seen = 0;
-    while let Some(pid) = next {
+    while let Some(pid) = next.filter(|_| found.len() <= enough) {
         for child in children(pid) {
             visit(child);
             found.push(child);
@@ -104,7 +112,7 @@ pub(super) fn kill_below(root: i32) {
     let mut groups = Vec::new();
     for _ in 0..STOPPING_ROUNDS {
         let mut running = false;
-        walk(root, |pid| {
+        walk(root, MOST, |pid| {
             let Some(stat) = stat(pid).filter(|stat| !stat.zombie && !stat.stopped) else { return };
             running = true;
             signal(pid, Signal::STOP);

@@ -1,20 +1,28 @@
 use std::{
     collections::BTreeMap,
-    ffi::OsString,
-    fs::File,
+    ffi::{OsStr, OsString},
+    fs::{self, File},
     io,
     os::unix::process::CommandExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::{places, settle};
+use super::{files, places, settle};
 use crate::supervisor::{Confinement, Egress, ProcessSpec, wire::Order};
 
 /// The most that a folder in memory may hold, where nothing smaller is asked for: bytes.
 const SCRATCH: u64 = 64 << 20;
+
+/// Names that shells and programs use for what they were started with.
+const STREAMS: [(&str, &str); 4] = [
+    ("/proc/self/fd", "/dev/fd"),
+    ("/proc/self/fd/0", "/dev/stdin"),
+    ("/proc/self/fd/1", "/dev/stdout"),
+    ("/proc/self/fd/2", "/dev/stderr"),
+];
 
 /// A bubblewrap that was seen to work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,12 +34,16 @@ pub(in crate::supervisor) struct Bubblewrap {
     pub(in crate::supervisor) sized: bool,
 }
 
-enum Mount<'a> {
+/// What is at a place inside. Each mount costs a tenth of a millisecond, so that there are as few as will do.
+#[derive(Debug, PartialEq)]
+enum Mount {
     Processes,
-    Devices,
+    Device,
     Scratch,
-    Read(&'a Path),
-    Write(&'a Path),
+    Read,
+    Write,
+    /// A link, as it is outside, or where one of the folders above it is one.
+    Link(PathBuf),
 }
 
 impl Bubblewrap {
@@ -51,7 +63,7 @@ impl Bubblewrap {
         #[expect(clippy::disallowed_methods, reason = "the supervisor is where processes start")]
         let mut command = Command::new(&self.program);
         command
-            .args(self.arguments(confinement))
+            .args(self.arguments(confinement, order.ground.landlock != Some(0)))
             .args(["--", "/proc/self/fd/1", "__enter"])
             .env_clear()
             .envs(order.env.get_key_value(ProcessSpec::MARK))
@@ -72,7 +84,7 @@ impl Bubblewrap {
         command.spawn()
     }
 
-    fn arguments(&self, confinement: &Confinement) -> Vec<OsString> {
+    fn arguments(&self, confinement: &Confinement, landlock: bool) -> Vec<OsString> {
         let mut arguments: Vec<OsString> =
             ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--as-pid-1"]
                 .map(Into::into)
@@ -84,33 +96,59 @@ impl Bubblewrap {
         if self.users {
             arguments.push("--unshare-user".into());
         }
-        for (place, mount) in self.mounts(&places::readable(confinement), &places::writable(confinement)) {
-            let mut push = |words: &[&std::ffi::OsStr]| arguments.extend(words.iter().map(OsString::from));
+        // With Landlock around what is inside, nobody reads of it what is not for everybody.
+        let settings = (landlock && files::exist()).then(|| PathBuf::from(places::SETTINGS));
+        let read = places::readable(confinement).into_iter().chain(settings);
+        let size = scratch(confinement).to_string();
+        for (place, mount) in self.mounts(read, places::writable(confinement)) {
             let place = place.as_os_str();
+            let mut push = |words: &[&OsStr]| arguments.extend(words.iter().map(OsString::from));
             match mount {
                 Mount::Processes => push(&["--proc".as_ref(), place]),
-                Mount::Devices => push(&["--dev".as_ref(), place]),
-                Mount::Scratch => {
-                    let size = scratch(confinement).to_string();
-                    push(&["--size".as_ref(), size.as_ref(), "--tmpfs".as_ref(), place]);
-                }
-                Mount::Read(source) => push(&["--ro-bind-try".as_ref(), source.as_os_str(), place]),
-                Mount::Write(source) => push(&["--bind".as_ref(), source.as_os_str(), place]),
+                Mount::Device => push(&["--dev-bind".as_ref(), place, place]),
+                Mount::Scratch => push(&["--size".as_ref(), size.as_ref(), "--tmpfs".as_ref(), place]),
+                Mount::Read => push(&["--ro-bind".as_ref(), place, place]),
+                Mount::Write => push(&["--bind".as_ref(), place, place]),
+                Mount::Link(target) => push(&["--symlink".as_ref(), target.as_os_str(), place]),
             }
         }
+        for (target, place) in STREAMS {
+            arguments.extend(["--symlink", target, place].map(OsString::from));
+        }
+        arguments.extend(["--remount-ro", "/"].map(OsString::from));
         arguments
     }
 
     /// What is where, outer places before what is inside them.
-    fn mounts<'a>(&self, read: &'a [PathBuf], write: &'a [PathBuf]) -> BTreeMap<PathBuf, Mount<'a>> {
-        let mut mounts: BTreeMap<PathBuf, Mount<'a>> =
-            read.iter().map(|path| (path.clone(), Mount::Read(path))).collect();
-        mounts.insert(places::PROCESSES.into(), Mount::Processes);
-        mounts.insert("/dev".into(), Mount::Devices);
+    fn mounts(
+        &self,
+        read: impl Iterator<Item = PathBuf>,
+        write: impl IntoIterator<Item = PathBuf>,
+    ) -> BTreeMap<PathBuf, Mount> {
+        let bound = |path: PathBuf, mount| match fs::canonicalize(&path) {
+            Ok(real) if real != path => (path, Mount::Link(real)),
+            _ => (path, mount),
+        };
+        let mut wanted: BTreeMap<PathBuf, Mount> = read.map(|path| bound(path, Mount::Read)).collect();
+        wanted.insert(places::PROCESSES.into(), Mount::Processes);
+        wanted.extend(places::DEVICES.map(|path| (path.into(), Mount::Device)));
         if self.sized {
-            mounts.extend(places::SCRATCH.map(|path| (path.into(), Mount::Scratch)));
+            wanted.extend(places::SCRATCH.map(|path| (path.into(), Mount::Scratch)));
         }
-        mounts.extend(write.iter().map(|path| (path.clone(), Mount::Write(path))));
+        wanted.extend(write.into_iter().map(|path| bound(path, Mount::Write)));
+        let mut mounts: BTreeMap<PathBuf, Mount> = BTreeMap::new();
+        for (place, mount) in wanted {
+            let around = place.ancestors().skip(1).find_map(|above| mounts.get(above));
+            let seen = match around {
+                Some(Mount::Link(_)) => true,
+                Some(Mount::Read) => matches!(mount, Mount::Read | Mount::Link(_)),
+                Some(Mount::Write) => matches!(mount, Mount::Write | Mount::Link(_)),
+                _ => false,
+            };
+            if !seen {
+                mounts.insert(place, mount);
+            }
+        }
         mounts
     }
 }
@@ -119,4 +157,32 @@ impl Bubblewrap {
 fn scratch(confinement: &Confinement) -> u64 {
     let part = |cap: Option<u64>| cap.map_or(SCRATCH, |cap| (cap / 4).clamp(1 << 20, SCRATCH));
     part(confinement.caps.memory_bytes).min(part(confinement.caps.disk_bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outer_places_come_first_and_what_they_show_is_not_mounted_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        for name in ["runtime/bin", "state/cache", "elsewhere"] {
+            fs::create_dir_all(root.join(name)).unwrap();
+        }
+        std::os::unix::fs::symlink(root.join("runtime"), root.join("link")).unwrap();
+        let bubblewrap = Bubblewrap { program: "bwrap".into(), users: false, sized: false };
+        let read = ["runtime", "runtime/bin", "link", "link/bin", "state/cache"].map(|name| root.join(name));
+        let write = ["state"].map(|name| root.join(name));
+        let mounts = bubblewrap.mounts(read.into_iter(), write);
+        let own: Vec<_> =
+            mounts.iter().filter_map(|(path, mount)| Some((path.strip_prefix(&root).ok()?, mount))).collect();
+        let shown = own
+            .iter()
+            .map(|(path, mount)| format!("{} {mount:?}", path.display()).replace(root.to_str().unwrap(), "…"));
+        assert_eq!(
+            shown.collect::<Vec<_>>(),
+            ["link Link(\"…/runtime\")", "runtime Read", "state Write", "state/cache Read"]
+        );
+    }
 }

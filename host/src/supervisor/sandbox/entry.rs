@@ -55,8 +55,8 @@ impl Entry {
         let counted = capped.memory || confinement.caps.memory_bytes.is_none();
         let filters = calls::filters(&confinement.egress, inside, counted).map_err(broken)?;
         let own_user = inside && order.ground.bubblewrap.as_ref().is_some_and(|bubblewrap| bubblewrap.users);
-        // The kernel counts no processes of the machine's root.
-        let own_user = own_user && !is_machine_root();
+        // The kernel counts no processes of the machine's root, and before 5.14 those of all namespaces together.
+        let own_user = own_user && !is_machine_root() && kernel() >= (5, 14);
         let force = Force { namespaces: inside, cgroup: capped, ..Force::default() };
         let once = Mutex::new(Some((rules, filters)));
         Ok(Self { parent, confined: Some(Confined { confinement, passage, force, own_user, once }) })
@@ -106,6 +106,14 @@ fn is_machine_root() -> bool {
         (uid.checked_sub(inner)? < count).then(|| outer + (uid - inner))
     });
     line.is_none_or(|outer| outer == 0)
+}
+
+/// Of which version it is; the oldest where it does not say.
+fn kernel() -> (u32, u32) {
+    let name = rustix::system::uname();
+    let mut numbers = name.release().to_str().unwrap_or_default().split(|c: char| !c.is_ascii_digit());
+    let mut next = || numbers.next().and_then(|number| number.parse().ok()).unwrap_or(0);
+    (next(), next())
 }
 
 fn broken(error: Box<dyn Error>) -> io::Error {

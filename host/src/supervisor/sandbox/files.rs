@@ -13,6 +13,12 @@ use crate::supervisor::{Confinement, Egress};
 /// The newest that is known to do what is expected of it here.
 const NEWEST: i32 = 7;
 
+/// Whether this kernel has Landlock at all.
+pub(super) fn exist() -> bool {
+    let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    ruleset.handle_access(AccessFs::from_all(ABI::V1)).and_then(Ruleset::create).is_ok()
+}
+
 /// Rules that are ready to be put in force.
 pub(super) struct Rules {
     ruleset: RulesetCreated,
@@ -57,7 +63,7 @@ impl Rules {
             .add_rules(path_beneath_rules(places::readable(confinement), read))?
             .add_rules(path_beneath_rules(write, every))?
             .add_rules(path_beneath_rules(places::DEVICES, device))?
-            .add_rules(path_beneath_rules([places::PROCESSES], read & !AccessFs::Execute))?;
+            .add_rules(path_beneath_rules([places::PROCESSES, places::PROCESSORS], read & !AccessFs::Execute))?;
         if let Some(port) = port.filter(|_| known >= ABI::V4) {
             rules = rules.add_rule(NetPort::new(port, AccessNet::ConnectTcp))?;
         }

@@ -6,21 +6,15 @@ use std::{
 use crate::supervisor::Confinement;
 
 /// What every program of the system needs to read and execute, as far as it is there. None of it tells of a user.
-const SYSTEM: [&str; 11] = [
-    "/usr",
-    "/bin",
-    "/sbin",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/libx32",
-    "/nix/store",
-    "/gnu/store",
-    "/sys/devices/system/cpu",
-    "/sys/fs/cgroup",
-];
+const SYSTEM: [&str; 9] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store"];
 
-/// What of `/etc` is for everybody: loader, names, certificates, time, interpreters.
+/// Read by programs that want to know how many processors there are, and done without where it is missing.
+pub(super) const PROCESSORS: &str = "/sys/devices/system/cpu";
+
+/// Where programs look for settings of the machine.
+pub(super) const SETTINGS: &str = "/etc";
+
+/// What of it is for everybody: loader, names, certificates, time, interpreters.
 const ETC: [&str; 32] = [
     "alternatives",
     "ca-certificates",
@@ -68,7 +62,7 @@ pub(super) const PROCESSES: &str = "/proc";
 /// What may be read and executed. Paths that do not exist are left out, and what a link leads to is added.
 pub(super) fn readable(confinement: &Confinement) -> Vec<PathBuf> {
     let system = SYSTEM.iter().map(PathBuf::from);
-    let etc = ETC.iter().map(|name| Path::new("/etc").join(name));
+    let etc = ETC.iter().map(|name| Path::new(SETTINGS).join(name));
     let own = confinement.read.iter().cloned();
     system.chain(etc).chain(interpreters()).chain(own).flat_map(real).collect()
 }
@@ -88,7 +82,7 @@ pub(in crate::supervisor) fn shows(confinement: &Confinement, path: &Path, insid
 
 /// Debian's Python reads `/etc/python3.N/sitecustomize.py` at every start.
 fn interpreters() -> impl Iterator<Item = PathBuf> {
-    let entries = fs::read_dir("/etc").into_iter().flatten().flatten();
+    let entries = fs::read_dir(SETTINGS).into_iter().flatten().flatten();
     entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"python")).map(|entry| entry.path())
 }
 

@@ -25,9 +25,10 @@ pub(super) struct Usage {
 }
 
 impl Usage {
-    /// Of everything below `root`.
-    pub(super) fn below(root: i32) -> Self {
-        let pids = tree::descendants(root);
+    /// Of everything below `root`, or of a part of it that has more than `enough` processes.
+    pub(super) fn below(root: i32, enough: Option<u64>) -> Self {
+        let enough = enough.and_then(|enough| usize::try_from(enough).ok()).unwrap_or(usize::MAX);
+        let pids = tree::some_descendants(root, enough);
         let mut usage = Self::default();
         for stat in pids.iter().filter_map(|pid| tree::stat(*pid)) {
             usage.threads += stat.threads.max(1);

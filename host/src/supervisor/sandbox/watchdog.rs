@@ -17,7 +17,7 @@ const OFTEN: Duration = Duration::from_millis(10);
 const SELDOM: Duration = Duration::from_millis(500);
 
 /// While processes are counted and something runs.
-const COUNTING: Duration = Duration::from_millis(100);
+const COUNTING: Duration = Duration::from_millis(50);
 
 /// What a tree is thought to be able to take, in bytes a second.
 const MEMORY_PACE: u64 = 2 << 30;
@@ -92,10 +92,10 @@ impl Watchdog {
         if began < self.due {
             return None;
         }
-        let usage = Usage::below(self.root);
+        let usage = Usage::below(self.root, self.caps.pids);
         let active = usage.ticks != self.ticks;
         self.ticks = usage.ticks;
-        let breach = self.memory(&usage).or_else(|| self.count(&usage, active)).or_else(|| self.disk(began, active));
+        let breach = self.count(&usage).or_else(|| self.memory(&usage, active)).or_else(|| self.disk(began, active));
         self.processor(&usage, began);
         if !active && self.disk.is_none() {
             // What does not run takes nothing.
@@ -106,8 +106,8 @@ impl Watchdog {
     }
 
     /// Sets the pause to what could be needed to get from here to the cap.
-    fn memory(&mut self, usage: &Usage) -> Option<ExitCause> {
-        self.pause = SELDOM;
+    fn memory(&mut self, usage: &Usage, active: bool) -> Option<ExitCause> {
+        self.pause = if active && self.caps.pids.is_some() { COUNTING } else { SELDOM };
         let cap = self.caps.memory_bytes?;
         let scratch = Usage::scratch(self.main, self.inside);
         let mut used = usage.resident + scratch;
@@ -117,16 +117,12 @@ impl Watchdog {
                 return Some(ExitCause::OutOfMemory);
             }
         }
-        self.pause = pace(cap - used, MEMORY_PACE);
+        self.pause = self.pause.min(pace(cap - used, MEMORY_PACE));
         None
     }
 
-    fn count(&mut self, usage: &Usage, active: bool) -> Option<ExitCause> {
-        let cap = self.caps.pids?;
-        if active {
-            self.pause = self.pause.min(COUNTING);
-        }
-        (usage.threads > cap).then_some(ExitCause::TooManyProcesses)
+    fn count(&self, usage: &Usage) -> Option<ExitCause> {
+        self.caps.pids.filter(|cap| usage.threads > *cap).map(|_| ExitCause::TooManyProcesses)
     }
 
     fn disk(&mut self, now: Instant, active: bool) -> Option<ExitCause> {

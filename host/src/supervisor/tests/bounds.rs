@@ -61,8 +61,11 @@ async fn a_single_allocation_fails_at_once() {
 }
 
 #[rstest]
-#[case::bomb("bomb() { bomb | bomb & }; bomb; wait; sleep 60")]
-#[case::escaping("while :; do setsid sleep 60 & done")]
+#[case::bomb("bomb() { bomb | bomb & }; bomb; sleep 5; exit 1")]
+#[case::escaping("(while :; do setsid sleep 60 & done) & sleep 5; exit 1")]
+#[case::escaping_bomb(
+    "bomb='setsid sh -c \"$bomb\" & setsid sh -c \"$bomb\" & wait'; export bomb; sh -c \"$bomb\" & sleep 5; exit 1"
+)]
 #[tokio::test]
 async fn processes(#[case] script: &str) {
     for way in ALL {
