@@ -179,7 +179,7 @@ impl Launch {
         let mut read = prepared.read.clone();
         if rights.granted.network != Reachable::Nothing {
             let authorities = registries.authorities_of_servers();
-            read.extend(authorities.values().map(PathBuf::from).filter(|path| path.exists()));
+            read.extend(authorities.values().map(PathBuf::from).filter(|path| path.is_file() || path.is_dir()));
             for (name, file) in authorities {
                 prepared.process.env.entry(name).or_insert(file);
             }

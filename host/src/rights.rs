@@ -197,9 +197,7 @@ mod tests {
 
     fn enforced(measures: &[(&str, &str, &str)]) -> Enforced {
         let text = |text: &str| if text.is_empty() { Value::Null } else { text.into() };
-        let measure = |(what, by, short_of): &(&str, &str, &str)| {
-            json!({ "what": what, "by": text(by), "short_of": text(short_of), "kept": !by.is_empty() })
-        };
+        let measure = |(what, by, short_of): &(&str, &str, &str)| json!({ "what": what, "by": text(by), "short_of": text(short_of), "kept": !by.is_empty() });
         let measures: Vec<_> = measures.iter().map(measure).collect();
         serde_json::from_value(json!({ "measures": measures })).unwrap()
     }

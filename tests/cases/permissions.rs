@@ -5,7 +5,7 @@ use std::fs;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{TestHome, TestHost, echo_server};
+use crate::support::{FixtureRegistry, TestHome, TestHost, echo_server};
 
 fn asking(permissions: &Value) -> Value {
     json!({"language": "python", "code": echo_server(), "permissions": permissions})
@@ -180,4 +180,77 @@ fn folders_need_the_operator(#[case] folder: &str) {
     host.create(asking(&json!({"read": ["~/books"]})));
     let error = denied(&home, &mut host, asking(&json!({"read": [folder]})));
     assert!(error.contains("read = [\"~/books\", "), "{error}");
+}
+
+const REACHING: &str = include_str!("../fixtures/reaching_server.py");
+
+/// Whether this machine, and this build for it, sees to a thing.
+fn enforces(facts: &Value, what: &str) -> bool {
+    let measures = facts["enforced"].as_array().unwrap();
+    measures.iter().any(|measure| measure["what"] == what && measure["by"].is_string())
+}
+
+#[test]
+fn a_server_reaches_what_it_was_granted_and_its_errors_name_what_it_was_not() {
+    let (granted, other) = (FixtureRegistry::start(), FixtureRegistry::start());
+    let (place, elsewhere) = (granted.host(), other.host());
+    let home = TestHome::new().config(&format!("[policy]\nnetwork = [{place:?}]\n"));
+    let mut host = home.start();
+    let arguments = json!({"language": "python", "code": REACHING, "permissions": {"network": [place]}});
+    let created = host.call("create-server-from-template", arguments).ok().facts();
+    let id = created["serverId"].as_str().unwrap().to_owned();
+    let page = |host: &str| json!({"url": format!("http://{host}/simple/greeting/")});
+    assert!(host.execute(&id, "get", page(&place)).ok().text().contains("greeting"));
+    if !enforces(&created, "network") {
+        eprintln!("nothing on this machine keeps a server from the network");
+        return;
+    }
+    let error = host.execute(&id, "get", page(&elsewhere)).error();
+    let denied = format!("denied: `{elsewhere}` is not granted to this server; `update-server` with `permissions`");
+    assert!(error.contains("403") && error.contains(&denied), "{error}");
+    let polite = host.execute(&id, "polite", page(&elsewhere)).ok().text();
+    assert!(!polite.contains("denied: `"), "what is no failure passes as it came: {polite}");
+    let metadata = host.execute(&id, "get", json!({"url": "http://169.254.169.254/latest/meta-data/"})).error();
+    assert!(metadata.contains("denied: `169.254.169.254:80`"), "{metadata}");
+    assert!(!metadata.contains(&elsewhere), "each call tells its own: {metadata}");
+    let port: u16 = elsewhere.rsplit_once(':').unwrap().1.parse().unwrap();
+    let raw = host.execute(&id, "connect", json!({"host": "127.0.0.1", "port": port})).error();
+    assert!(raw.contains("through the HTTP proxy that `HTTPS_PROXY`"), "{raw}");
+    assert_eq!(other.requests(), [""; 0]);
+    let shown = host.call("get-server", json!({"serverId": id})).ok().facts();
+    let denied = shown["denied"].as_array().unwrap();
+    assert_eq!((&denied[0]["to"], &denied[0]["count"]), (&json!(elsewhere), &json!(2)), "{denied:?}");
+
+    let bare = host.create_python(REACHING);
+    let error = host.execute(&bare, "get", page(&place)).error();
+    assert!(error.contains("this server was granted no network") && error.contains("\"network\": ["), "{error}");
+}
+
+#[test]
+fn a_server_reads_and_writes_what_it_was_granted() {
+    let home = TestHome::new();
+    let (books, notes) = (home.path().join("home/books"), home.path().join("home/notes"));
+    for folder in [&books, &notes] {
+        fs::create_dir(folder).unwrap();
+        fs::write(folder.join("a.txt"), "some text").unwrap();
+    }
+    fs::write(home.path().join("home/private"), "nobody's business").unwrap();
+    let home = home.config("[policy]\nread = [\"~/books\"]\nwrite = [\"~/notes\"]\n");
+    let mut host = home.start();
+    let permissions = json!({"read": ["~/books"], "write": ["~/notes"]});
+    let arguments = json!({"language": "python", "code": REACHING, "permissions": permissions});
+    let created = host.call("create-server-from-template", arguments).ok().facts();
+    let id = created["serverId"].as_str().unwrap().to_owned();
+    for (tool, path) in [("read", books.join("a.txt")), ("read", notes.join("a.txt")), ("write", notes.join("b.txt"))] {
+        host.execute(&id, tool, json!({ "path": path })).ok();
+    }
+    assert!(notes.join("b.txt").exists());
+    if !enforces(&created, "files") {
+        eprintln!("nothing on this machine keeps a server from files");
+        return;
+    }
+    for (tool, path) in [("read", home.path().join("home/private")), ("write", books.join("b.txt"))] {
+        host.execute(&id, tool, json!({ "path": path })).error();
+    }
+    assert!(!books.join("b.txt").exists());
 }

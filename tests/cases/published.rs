@@ -93,9 +93,14 @@ const CHANGING: &[&str] = &["get-env", "get-resource-reference", "get_file_info"
 #[case::time(by_pypi("mcp-server-time"), TIME)]
 #[case::git(by_pypi("mcp-server-git"), GIT)]
 #[case::counter(on_rmcp(), COUNTER)]
-fn a_published_server_answers_as_it_does_alone(#[case] arguments: Value, #[case] calls: Calls) {
+fn a_published_server_answers_as_it_does_alone(#[case] mut arguments: Value, #[case] calls: Calls) {
     let home = TestHome::new().with_uv().with_rust();
+    let folder = home.path().join("repositories");
+    fs::create_dir(&folder).unwrap();
+    let home = home.config(&format!("[policy]\nwrite = [{folder:?}]\n"));
+    let [ours, theirs] = ["ours", "theirs"].map(|name| repository(&folder, name));
     let mut host = home.start();
+    arguments["permissions"] = json!({ "write": [folder] });
     let id = host.create_within(arguments, LONGEST_BUILD);
     let listed = host.call("get-server-tools", json!({"serverId": id})).ok().facts();
     let mut alone = alone(&home, &mut host, &id);
@@ -103,7 +108,6 @@ fn a_published_server_answers_as_it_does_alone(#[case] arguments: Value, #[case]
     for tool in listed["tools"].as_array().unwrap() {
         assert!(calls.iter().any(|(called, _)| tool["name"] == *called), "`{}` is not called", tool["name"]);
     }
-    let [ours, theirs] = ["ours", "theirs"].map(|name| repository(home.path(), name));
     for (tool, arguments) in calls {
         let with =
             |repository: &str| -> Value { serde_json::from_str(&arguments.replace("REPO", repository)).unwrap() };

@@ -181,7 +181,8 @@ impl TestHome {
         let home = Self::new().own_cache();
         fs::create_dir(home.told()).unwrap();
         let uv = home.obedient_uv();
-        home.config(&format!("{configuration}\n[plugins.python]\nconfig = {{ installer = \"uv\", uv = {uv:?} }}\n"))
+        // it looks for what it is told, and tells, where no installer may
+        home.config(&format!("[policy]\nsandbox = \"off\"\n{configuration}\n[plugins.python]\nconfig = {{ installer = \"uv\", uv = {uv:?} }}\n"))
     }
 
     /// The folder that tells [`TestHome::obedient_uv`] what to do.

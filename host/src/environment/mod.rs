@@ -208,9 +208,10 @@ impl Environments {
         if let Some(missing) = missing.filter(|_| !process.program.is_file()) {
             return Err(missing.clone());
         }
-        let mut read: Vec<PathBuf> = toolchain.tools.values().flat_map(|tool| tool.roots.clone()).collect();
+        let mut read: Vec<PathBuf> = roof::folders_of(toolchain).collect();
         read.extend(ready.guard.as_ref().map(|guard| guard.root().to_path_buf()));
-        read.push(process.program.clone());
+        // in an environment it is often a link to an interpreter elsewhere
+        read.extend(process.program.canonicalize());
         read.push(server_dir.to_path_buf());
         for path in &plan.read {
             read.push(places.expand(path)?.into());
@@ -220,7 +221,7 @@ impl Environments {
             lock,
             environment: ready.guard,
             kept,
-            read,
+            read: roof::outermost(read),
             write: vec![state_dir.to_path_buf()],
             built: ready.built,
         })

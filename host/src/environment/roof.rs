@@ -54,8 +54,7 @@ impl Roof {
         work: &Path,
     ) -> Result<Confined> {
         let Some(strictness) = self.strictness else { return Ok(Confined::default()) };
-        let mut read: BTreeSet<PathBuf> = toolchain.tools.values().flat_map(|tool| tool.roots.clone()).collect();
-        read.extend(toolchain.tools.values().map(|tool| tool.path.clone()));
+        let mut read: BTreeSet<PathBuf> = folders_of(toolchain).collect();
         read.extend(places.folders(&["env", "server"]));
         let mut write = BTreeSet::from([work.to_path_buf()]);
         for folder in &step.writes {
@@ -72,10 +71,43 @@ impl Roof {
             egress = Egress::Gate(self.gates.gate(&through)?);
             traffic = Some(through);
         }
-        let read = read.into_iter().filter(|path| !write.iter().any(|folder| path.starts_with(folder))).collect();
+        let read = read.into_iter().filter(|path| !write.iter().any(|folder| path.starts_with(folder)));
+        let read = outermost(read);
         let confinement = Confinement { strictness, read, write: write.into_iter().collect(), egress, caps: CAPS };
         Ok(Confined { confinement: Some(confinement), traffic })
     }
+}
+
+/// What the programs of a toolchain need to read: their roots, themselves, and for one that is a script of a package all of
+/// the package.
+pub(super) fn folders_of(toolchain: &Toolchain) -> impl Iterator<Item = PathBuf> {
+    toolchain.tools.values().flat_map(|tool| {
+        let own = [Some(tool.path.clone()), package(&tool.path)];
+        tool.roots.iter().cloned().chain(own.into_iter().flatten())
+    })
+}
+
+/// Paths without those that are below others.
+pub(super) fn outermost(paths: impl IntoIterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let mut sorted: Vec<PathBuf> = paths.into_iter().collect();
+    // by their parts, so that what is below a path follows it
+    sorted.sort();
+    let mut outer: Vec<PathBuf> = Vec::new();
+    for path in sorted {
+        if outer.last().is_none_or(|last| !path.starts_with(last)) {
+            outer.push(path);
+        }
+    }
+    outer
+}
+
+/// The folder of the package that a file belongs to: `…/node_modules/npm`, `…/node_modules/@scope/name`.
+fn package(file: &Path) -> Option<PathBuf> {
+    let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+    let folders: Vec<&Path> = file.ancestors().skip(1).collect();
+    let modules = folders.iter().position(|folder| name(folder).as_deref() == Some("node_modules"))?;
+    let is_scope = name(folders.get(modules.checked_sub(1)?)?).is_some_and(|name| name.starts_with('@'));
+    folders.get(modules.checked_sub(if is_scope { 2 } else { 1 })?).map(|folder| folder.to_path_buf())
 }
 
 /// The files and folders of the machine that settings name: certificates, folders of packages, local mirrors.
@@ -84,7 +116,8 @@ pub(super) fn files_in<'a>(settings: impl Iterator<Item = &'a str>) -> Vec<PathB
     let paths = parts.map(|part| part.trim().trim_start_matches("sparse+").trim_start_matches("file://"));
     // the root, or a word that happens to be a folder, is nothing that anybody meant
     let paths = paths.map(PathBuf::from).filter(|path| path.is_absolute() && path.components().count() > 2);
-    let mut paths: Vec<PathBuf> = paths.filter(|path| path.exists()).collect();
+    // nor is a device, such as the one that stands for no file of settings
+    let mut paths: Vec<PathBuf> = paths.filter(|path| path.is_file() || path.is_dir()).collect();
     paths.sort();
     paths.dedup();
     paths
@@ -124,7 +157,7 @@ mod tests {
         let confined = over(&step, &Registries::default());
         let confinement = confined.confinement.unwrap();
         let paths = |all: &[PathBuf]| all.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
-        assert_eq!(paths(&confinement.read), ["/home/me/.local/bin/uv", "/opt/python", "/opt/python/bin/python3"]);
+        assert_eq!(paths(&confinement.read), ["/home/me/.local/bin/uv", "/opt/python"]);
         assert_eq!(paths(&confinement.write), ["/cache/e", "/cache/p", "/cache/w"]);
         assert_eq!(confinement.egress, Egress::None);
         assert!(confined.traffic.is_none());
@@ -153,6 +186,26 @@ mod tests {
         let rules = &confined.traffic.unwrap().rules;
         let places: Vec<_> = rules.allowed.iter().map(|rule| rule.endpoint.to_string()).collect();
         assert_eq!(places, ["files.corp:443", "files.pythonhosted.org:443", "mirror.corp:8443", "pypi.org:443"]);
+    }
+
+    #[test]
+    fn a_script_comes_with_its_package() {
+        for (script, folder) in [
+            ("/home/me/.nvm/v20/lib/node_modules/npm/bin/npm-cli.js", Some("/home/me/.nvm/v20/lib/node_modules/npm")),
+            ("/opt/node_modules/@pnpm/exe/pnpm", Some("/opt/node_modules/@pnpm/exe")),
+            ("/a/node_modules/x/node_modules/pnpm/bin/pnpm.cjs", Some("/a/node_modules/x/node_modules/pnpm")),
+            ("/a/node_modules/script.js", None),
+            ("/usr/bin/uv", None),
+        ] {
+            assert_eq!(package(Path::new(script)).as_deref(), folder.map(Path::new), "{script}");
+        }
+    }
+
+    #[test]
+    fn settings_lead_to_files_and_folders_and_to_no_device() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = format!("/dev/null /nowhere/at/all / words,file://{}", folder.path().display());
+        assert_eq!(files_in([settings.as_str()].into_iter()), [folder.path()]);
     }
 
     #[test]
