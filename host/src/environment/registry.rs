@@ -11,12 +11,12 @@ use perennial_sdk::File;
 
 use super::{
     cargo::{self, CargoSettings},
-    hosts, npmrc,
+    npmrc,
 };
-use crate::egress::{Endpoint, Upstream};
+use crate::egress::Endpoint;
 
 /// Variables that every installer understands.
-const COMMON: &[&str] = &[
+pub(super) const COMMON: &[&str] = &[
     "ALL_PROXY",
     "CURL_CA_BUNDLE",
     "HTTPS_PROXY",
@@ -30,9 +30,6 @@ const COMMON: &[&str] = &[
     "https_proxy",
     "no_proxy",
 ];
-
-/// Those of them that name certificates, and Node's.
-const AUTHORITIES: &[&str] = &["NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE"];
 
 /// Variables of pip that say where packages are and how to get there; others would change what is installed.
 const PIP: &[&str] = &[
@@ -70,8 +67,8 @@ const CARGO: &[&str] = &["CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTRIES_"];
 pub struct Registries {
     variables: BTreeMap<String, String>,
     mirrors: BTreeMap<String, String>,
-    settled: BTreeMap<String, String>,
-    hosts: Vec<Endpoint>,
+    pub(super) settled: BTreeMap<String, String>,
+    pub(super) hosts: Vec<Endpoint>,
     pip_files: Vec<PathBuf>,
     pypi: OnceLock<BTreeMap<String, String>>,
     crates: OnceLock<CargoSettings>,
@@ -123,57 +120,6 @@ impl Registries {
         self
     }
 
-    /// The places that the steps of a registry may connect to.
-    pub(super) fn places(&self, registry: &str) -> Vec<Endpoint> {
-        let files: Vec<String> = self.files(registry).into_iter().map(|file| file.contents).collect();
-        let mut places = hosts::of(registry, &self.environment(registry), &files);
-        places.extend(self.hosts.iter().cloned());
-        places.into_iter().collect()
-    }
-
-    /// The operator's own proxy, by which the steps of a registry get out.
-    pub(super) fn upstream(&self, registry: &str) -> Upstream {
-        let mut variables = self.environment(registry);
-        // what an installer's own settings say counts as what all say
-        for (own, common) in [
-            ("PIP_PROXY", ["HTTPS_PROXY", "HTTP_PROXY"]),
-            ("CARGO_HTTP_PROXY", ["HTTPS_PROXY", "HTTP_PROXY"]),
-            ("npm_config_proxy", ["HTTPS_PROXY", "HTTP_PROXY"]),
-            ("npm_config_http_proxy", ["HTTPS_PROXY", "HTTP_PROXY"]),
-            ("npm_config_https_proxy", ["HTTPS_PROXY", "HTTPS_PROXY"]),
-            ("npm_config_noproxy", ["NO_PROXY", "NO_PROXY"]),
-        ] {
-            if let Some(value) = variables.get(own).cloned() {
-                variables.extend(common.map(|name| (name.to_owned(), value.clone())));
-            }
-        }
-        Upstream::of(&variables)
-    }
-
-    /// The operator's own proxy, by which everything else gets out.
-    pub fn way_out(&self) -> Upstream {
-        let mut variables = self.passed(COMMON);
-        variables.extend(self.settled.clone());
-        Upstream::of(&variables)
-    }
-
-    /// The certificates that the operator trusts others by, as the variables that say so: nothing of them is secret.
-    pub fn authorities_of_servers(&self) -> BTreeMap<String, String> {
-        let mut variables = self.passed(AUTHORITIES);
-        variables.extend(
-            self.settled
-                .iter()
-                .filter(|(name, _)| AUTHORITIES.contains(&name.as_str()))
-                .map(|(name, file)| (name.clone(), file.clone())),
-        );
-        if let Some(file) = variables.get("SSL_CERT_FILE").cloned() {
-            for name in ["REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"] {
-                variables.entry(name.into()).or_insert_with(|| file.clone());
-            }
-        }
-        variables
-    }
-
     /// The variables for a step that talks to a registry.
     pub(super) fn environment(&self, registry: &str) -> BTreeMap<String, String> {
         let mut environment = self.passed(COMMON);
@@ -211,7 +157,7 @@ impl Registries {
         })
     }
 
-    fn passed(&self, names: &[&str]) -> BTreeMap<String, String> {
+    pub(super) fn passed(&self, names: &[&str]) -> BTreeMap<String, String> {
         let passes =
             |name: &str| names.iter().any(|known| name == *known || known.ends_with('_') && name.starts_with(known));
         self.variables
