@@ -3,9 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 
 use perennial_sdk::{Error, Permissions, Result};
+use serde_json::{Map, Value};
 
 /// Further files of one server.
 pub const MOST_FILES: usize = 200;
+
+/// The members that `permissions` have in this version.
+pub const PERMISSIONS: &[&str] = &["network", "read", "write", "env"];
+
+/// The members that `limits` have.
+pub const LIMITS: &[&str] = &["memory_mb", "cpu", "pids", "files", "disk_mb", "call_timeout_s"];
 
 const LONGEST_NAME: usize = 200;
 const LONGEST_PATH: usize = 200;
@@ -73,6 +80,26 @@ pub fn source(code: Option<&str>, files: &BTreeMap<String, String>, most_bytes: 
         }
         if seen.insert(path_of_all, true).is_some() {
             return Err(misplaced(path, "is there twice, be it in capitals or as a folder"));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a record's `permissions` and `limits` have no members that this version does not know: to leave one out would
+/// be another server.
+///
+/// # Errors
+/// `invalid`, with the member's name.
+pub fn members(record: &Value) -> Result<()> {
+    for (part, known) in [("permissions", PERMISSIONS), ("limits", LIMITS)] {
+        let members = record[part].as_object().into_iter().flat_map(Map::keys);
+        if let Some(unknown) = members.into_iter().find(|name| !known.contains(&name.as_str())) {
+            let shown: String = unknown.chars().take(80).collect();
+            return Err(Error::invalid(format!(
+                "`{part}` has a member `{}`, which this version does not know",
+                shown.escape_debug()
+            ))
+            .hint(format!("there are: {}", known.join(", "))));
         }
     }
     Ok(())

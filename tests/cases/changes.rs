@@ -8,7 +8,7 @@ use crate::support::{TestHome, echo_server, misbehaving_server, wait_until};
 
 #[test]
 fn a_deletion_ends_an_update_that_is_still_building() {
-    let home = TestHome::new();
+    let home = TestHome::new().unconfined();
     let mut host = home.start();
     let id = host.create_python(echo_server());
     let told = home.path().join("pid");
@@ -41,7 +41,7 @@ fn a_cancelled_save_is_no_obstacle_to_the_next() {
 
 #[test]
 fn a_build_that_was_replaced_is_ended_and_its_failure_changes_nothing() {
-    let home = TestHome::new().config("[limits]\nstart_timeout_s = 60\npatience_s = 0.3\n");
+    let home = TestHome::new().unconfined().config("[limits]\nstart_timeout_s = 60\npatience_s = 0.3\n");
     let mut host = home.start();
     let told = home.path().join("pid");
     let silent = telling_its_pid(&misbehaving_server("silent"), &told);
@@ -90,7 +90,7 @@ fn a_call_in_flight_outlives_the_swap() {
 
 #[test]
 fn a_saved_server_that_could_not_start_once_may_start_later() {
-    let home = TestHome::new();
+    let home = TestHome::new().unconfined();
     let marker = home.path().join("marker");
     fs::write(&marker, "").unwrap();
     let mut host = home.start();

@@ -67,6 +67,11 @@ impl TestHome {
         }
     }
 
+    /// Lets servers and installers do what their user may: for tests in which they leave or look for marks elsewhere.
+    pub fn unconfined(self) -> Self {
+        self.env("PERENNIAL_POLICY_SANDBOX", "off")
+    }
+
     /// Starts with an empty cache instead of the shared one.
     pub fn own_cache(self) -> Self {
         let cache = self.path().join("cache");

@@ -136,6 +136,8 @@ pub(super) fn read(text: &[u8], edited: bool, most_bytes: usize) -> Result<Bundl
         };
         return Err(Error::invalid(message).hint("`--edited` takes a file that was changed on purpose"));
     }
+    let earlier = value["history"].as_array().into_iter().flatten().map(|earlier| &earlier["record"]);
+    std::iter::once(&value["record"]).chain(earlier).try_for_each(bounds::members)?;
     bundle.check(most_bytes)?;
     Ok(bundle)
 }

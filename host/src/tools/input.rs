@@ -51,11 +51,11 @@ impl Parts {
 
 /// Plugins must put up with members that came later; a model is told of one that means nothing.
 fn known_permissions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Permissions>, D::Error> {
-    known(deserializer, &["network", "read", "write", "env"])
+    known(deserializer, bounds::PERMISSIONS)
 }
 
 fn known_limits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Limits>, D::Error> {
-    known(deserializer, &["memory_mb", "cpu", "pids", "files", "disk_mb", "call_timeout_s"])
+    known(deserializer, bounds::LIMITS)
 }
 
 fn known<'de, D: Deserializer<'de>, T: DeserializeOwned>(
