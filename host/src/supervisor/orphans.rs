@@ -98,17 +98,22 @@ fn kill_orphans() -> bool {
     let sidecars = sidecars();
     let host = getpid().as_raw_pid();
     let session = tree::stat(host).map(|stat| stat.session);
-    let orphans: Vec<i32> = tree::children(host)
-        .into_iter()
-        .filter(|pid| !sidecars.contains_key(&pid.cast_unsigned()))
-        .filter(|pid| tree::stat(*pid).is_some_and(|stat| Some(stat.session) != session))
-        .collect();
-    for orphan in &orphans {
-        tree::kill_below(*orphan);
-        tree::signal(*orphan, rustix::process::Signal::KILL);
+    let orphans = || -> Vec<i32> {
+        tree::children(host)
+            .into_iter()
+            .filter(|pid| !sidecars.contains_key(&pid.cast_unsigned()))
+            .filter(|pid| tree::stat(*pid).is_some_and(|stat| Some(stat.session) != session))
+            .collect()
+    };
+    let found = orphans();
+    if !found.is_empty() {
+        // All of them together: what one of them starts while another is killed would come here, too.
+        tree::kill_all(None, orphans);
+    }
+    for orphan in &found {
         let _ = waitpid(Pid::from_raw(*orphan), WaitOptions::NOHANG);
     }
-    !orphans.is_empty()
+    !found.is_empty()
 }
 
 fn sidecars() -> MutexGuard<'static, BTreeMap<u32, Option<Child>>> {

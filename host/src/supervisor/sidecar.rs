@@ -14,7 +14,7 @@ use signal_hook::{consts::signal, low_level::pipe};
 
 use super::{
     Confinement, ExitCause,
-    sandbox::{Cgroup, Watchdog},
+    sandbox::{Cgroup, Watchdog, hurry, stay_awake},
     start::{self, Down, Inner, close_strangers_on_exec, errno, let_go_of_output},
     status::{Circumstances, cause, explain, oom_kills},
     tree,
@@ -106,6 +106,9 @@ impl Sidecar {
                 sidecar.main = Some(up.main);
                 sidecar.inner = up.inner;
                 sidecar.watchdog = sidecar.watch_over(up.main);
+                if sidecar.watchdog.is_some() {
+                    stay_awake();
+                }
             }
             Err(Down::Told(report)) => tell(stdin(), &report),
             Err(Down::Unwanted) => {}
@@ -134,8 +137,11 @@ impl Sidecar {
             }
         }
         let began = Instant::now();
+        if self.confinement.is_some() {
+            hurry();
+        }
         loop {
-            self.kill();
+            self.kill(began.elapsed());
             if self.reap() == Children::None {
                 return ExitCode::SUCCESS;
             }
@@ -146,13 +152,17 @@ impl Sidecar {
         }
     }
 
-    /// Of namespaces and of a cgroup all is killed at once; the rest is found by its parents.
-    fn kill(&self) {
+    /// Everything, `since` the first time. Of namespaces and of a cgroup the kernel kills all at once, and a walk would only
+    /// keep the dying from the processor; what it leaves is found by its parents.
+    fn kill(&self, since: Duration) {
         if let Some(cgroup) = &self.cgroup {
             cgroup.kill();
         }
         if let Some(first) = self.inner.as_ref().and_then(Inner::first) {
             tree::signal(first, Signal::KILL);
+            if since < Duration::from_millis(500) {
+                return;
+            }
         }
         tree::kill_below(getpid().as_raw_pid());
     }

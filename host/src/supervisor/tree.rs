@@ -1,10 +1,10 @@
 //! Process trees as `/proc` shows them.
 
-use std::fs;
+use std::{collections::BTreeSet, fs, path::Path, sync::LazyLock};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-/// Walks that [`kill_below`] spends on stopping; the callers come again while anything is left.
+/// Walks that [`kill_all`] spends on stopping; the callers come again while anything is left.
 const STOPPING_ROUNDS: usize = 20;
 
 /// What `/proc/PID/stat` says of a process.
@@ -12,7 +12,6 @@ const STOPPING_ROUNDS: usize = 20;
 pub(super) struct Stat {
     /// It has ended and waits for its parent to take notice.
     pub(super) zombie: bool,
-    pub(super) stopped: bool,
     pub(super) parent: i32,
     pub(super) group: i32,
     pub(super) session: i32,
@@ -32,7 +31,6 @@ pub(super) fn stat(pid: i32) -> Option<Stat> {
     let fields: Vec<&str> = std::str::from_utf8(&text[after_name..]).ok()?.split_ascii_whitespace().collect();
     Some(Stat {
         zombie: *fields.first()? == "Z",
-        stopped: matches!(*fields.first()?, "T" | "t"),
         parent: fields.get(1)?.parse().ok()?,
         group: fields.get(2)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
@@ -45,16 +43,12 @@ pub(super) fn stat(pid: i32) -> Option<Stat> {
 
 /// The direct children of `parent`, zombies included.
 pub(super) fn children(parent: i32) -> Vec<i32> {
-    let Some(mut threads) =
-        fs::read_dir(format!("/proc/{parent}/task")).ok().map(Iterator::flatten).map(Iterator::peekable)
-    else {
-        return Vec::new();
-    };
-    let listed = threads.peek().is_none_or(|thread| thread.path().join("children").exists());
-    if !listed {
+    static LISTED: LazyLock<bool> = LazyLock::new(|| Path::new("/proc/thread-self/children").exists());
+    if !*LISTED {
         // Kernels without CONFIG_PROC_CHILDREN, gVisor.
         return processes().filter(|pid| stat(*pid).is_some_and(|stat| stat.parent == parent)).collect();
     }
+    let threads = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
     threads
         .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
         .flat_map(|list| list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
@@ -66,24 +60,24 @@ const MOST: usize = 10_000;
 
 /// Everything below `root`, parents before their children; of a very large tree a part.
 pub(super) fn descendants(root: i32) -> Vec<i32> {
-    walk(root, MOST, |_| ())
+    walk(children(root), MOST, |_| ())
 }
 
 /// [`descendants`] until there are more than `enough`.
 pub(super) fn some_descendants(root: i32, enough: usize) -> Vec<i32> {
-    walk(root, enough.min(MOST), |_| ())
+    walk(children(root), enough.min(MOST), |_| ())
 }
 
-/// [`descendants`], shown to `visit` as they are found, each before its children are read.
-fn walk(root: i32, enough: usize, mut visit: impl FnMut(i32)) -> Vec<i32> {
-    let (mut found, mut next) = (Vec::new(), Some(root));
-    let mut seen = 0;
-    while let Some(pid) = next.filter(|_| found.len() <= enough) {
+/// `roots` and everything below them, shown to `visit` as they are found, each before its children are read; no further
+/// when there are more than `enough`.
+fn walk(roots: Vec<i32>, enough: usize, mut visit: impl FnMut(i32)) -> Vec<i32> {
+    roots.iter().for_each(|pid| visit(*pid));
+    let (mut found, mut seen) = (roots, 0);
+    while let Some(pid) = found.get(seen).copied().filter(|_| found.len() <= enough) {
         for child in children(pid) {
             visit(child);
             found.push(child);
         }
-        next = found.get(seen).copied();
         seen += 1;
     }
     found
@@ -102,31 +96,39 @@ pub(super) fn signal(pid: i32, signal: Signal) {
     }
 }
 
-/// Kills everything below `root` that can be found, and the process group of each; the group of `root` itself is left
-/// alone.
-///
-/// They are stopped first, until a walk finds nobody who still runs: killing alone never ends a fork bomb that leaves its
-/// group, since every death makes room for a birth, while the stopped fill the room and give the processor back.
+/// [`kill_all`] below `root`; the group of `root` itself is left alone.
 pub(super) fn kill_below(root: i32) {
-    let own = stat(root).map(|stat| stat.group);
-    let mut groups = Vec::new();
+    kill_all(stat(root).map(|stat| stat.group), || children(root));
+}
+
+/// Kills the processes that `roots` tells of, everything below them that can be found, and the process group of each;
+/// `spared` is a group that is not killed as such.
+///
+/// They are stopped first, until a walk finds nobody new: killing alone never ends a fork bomb that leaves its group, since
+/// every death makes room for a birth, while the stopped fill the room and give the processor back. A group is stopped as a
+/// whole, by one signal: whoever has it pending cannot fork, even before he gets to run and stop.
+pub(super) fn kill_all(spared: Option<i32>, roots: impl Fn() -> Vec<i32>) {
+    let (mut groups, mut alone) = (BTreeSet::new(), BTreeSet::new());
     for _ in 0..STOPPING_ROUNDS {
-        let mut running = false;
-        walk(root, MOST, |pid| {
-            let Some(stat) = stat(pid).filter(|stat| !stat.zombie && !stat.stopped) else { return };
-            running = true;
-            signal(pid, Signal::STOP);
-            if own != Some(stat.group) && !groups.contains(&stat.group) {
-                groups.push(stat.group);
+        let mut news = false;
+        walk(roots(), MOST, |pid| {
+            let Some(stat) = stat(pid).filter(|stat| !stat.zombie) else { return };
+            if spared == Some(stat.group) {
+                if alone.insert(pid) {
+                    news = true;
+                    signal(pid, Signal::STOP);
+                }
+            } else if groups.insert(stat.group) {
+                news = true;
                 signal_group(stat.group, Signal::STOP);
             }
         });
-        if !running {
+        if !news {
             break;
         }
     }
     groups.into_iter().for_each(|group| signal_group(group, Signal::KILL));
-    descendants(root).into_iter().for_each(|pid| signal(pid, Signal::KILL));
+    alone.into_iter().for_each(|pid| signal(pid, Signal::KILL));
 }
 
 fn signal_group(group: i32, signal: Signal) {

@@ -6,7 +6,7 @@ use seccompiler::BpfProgram;
 use super::{
     calls,
     files::Rules,
-    limits,
+    limits::{self, Counted},
     measures::{Capped, Force, measures},
     privileges,
 };
@@ -27,7 +27,7 @@ struct Confined {
     /// Where the child says what holds.
     passage: UnixStream,
     force: Force,
-    own_user: bool,
+    counted_for: Counted,
     /// Taken by the child, which has a copy of its own.
     once: Mutex<Option<(Option<Rules>, Vec<BpfProgram>)>>,
 }
@@ -54,12 +54,16 @@ impl Entry {
         let rules = Rules::new(&confinement, order.ground.landlock, inside, port).map_err(io::Error::other)?;
         let counted = capped.memory || confinement.caps.memory_bytes.is_none();
         let filters = calls::filters(&confinement.egress, inside, counted).map_err(broken)?;
-        let own_user = inside && order.ground.bubblewrap.as_ref().is_some_and(|bubblewrap| bubblewrap.users);
-        // The kernel counts no processes of the machine's root, and before 5.14 those of all namespaces together.
-        let own_user = own_user && !is_machine_root() && kernel() >= (5, 14);
+        let users = inside && order.ground.bubblewrap.as_ref().is_some_and(|bubblewrap| bubblewrap.users);
+        let counted_for = match users {
+            _ if is_machine_root() => Counted::Nobody,
+            // Before 5.14 those of all namespaces were counted together.
+            true if kernel() >= (5, 14) => Counted::Own,
+            _ => Counted::User,
+        };
         let force = Force { namespaces: inside, cgroup: capped, ..Force::default() };
         let once = Mutex::new(Some((rules, filters)));
-        Ok(Self { parent, confined: Some(Confined { confinement, passage, force, own_user, once }) })
+        Ok(Self { parent, confined: Some(Confined { confinement, passage, force, counted_for, once }) })
     }
 
     /// The last code of ours before the program's: runs in the forked child. Signal mask and SIGPIPE are reset by std, all
@@ -82,7 +86,8 @@ impl Confined {
         if !force.namespaces {
             limits::settle(&self.confinement.caps);
         }
-        force.counted = limits::confine(&self.confinement.caps, self.own_user);
+        limits::weigh_session();
+        force.counted = limits::confine(&self.confinement.caps, self.counted_for);
         force.bare = privileges::drop_all();
         force.landlock = rules.map_or(0, Rules::enforce);
         force.seccomp = filters.iter().all(|filter| seccompiler::apply_filter(filter).is_ok());

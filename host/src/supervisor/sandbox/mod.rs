@@ -21,6 +21,7 @@ pub(super) use entry::{Entry, Site};
 pub(super) use gate::open_gate;
 pub use init::run_entry;
 use limits::settle;
+pub(super) use limits::{hurry, stay_awake};
 pub(super) use measures::Capped;
 pub(super) use places::shows;
 pub(super) use watchdog::Watchdog;
