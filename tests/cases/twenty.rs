@@ -11,7 +11,7 @@ type Asked = (Value, &'static str, Value, Option<&'static str>);
 
 #[test]
 fn twenty_servers_created_at_once_answer_and_install_nothing_twice() {
-    let home = TestHome::new().own_cache().with_rust();
+    let home = TestHome::new().unconfined().own_cache().with_rust();
     let npm = fs::canonicalize(on_path("npm")).unwrap();
     let sysroot = Command::new(on_path("rustc")).args(["--print", "sysroot"]).output().unwrap().stdout;
     let cargo = PathBuf::from(String::from_utf8(sysroot).unwrap().trim()).join("bin/cargo");
