@@ -3,7 +3,10 @@
 use std::{
     io,
     net::TcpListener,
-    os::unix::net::UnixStream,
+    os::{
+        fd::{BorrowedFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     path::{Path, PathBuf},
     process::{Child, ExitCode, Stdio},
     time::Duration,
@@ -38,9 +41,11 @@ impl Bubblewrap {
     }
 }
 
-/// Nothing.
+/// Nothing, ever.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Capped {}
+pub(super) struct Capped {
+    pub(super) pids: bool,
+}
 
 /// Never there.
 #[derive(Debug)]
@@ -66,6 +71,30 @@ impl Cgroup {
     }
 
     pub(super) fn kill(&self) {}
+}
+
+/// Never asked.
+#[derive(Debug)]
+pub(super) struct Births {}
+
+impl Births {
+    pub(super) fn new(_: OwnedFd, _: i32, _: u64) -> Self {
+        Self {}
+    }
+
+    pub(super) fn refused(&self) -> bool {
+        false
+    }
+
+    pub(super) fn asks(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    pub(super) fn rest(&self) -> Option<Duration> {
+        None
+    }
+
+    pub(super) fn answer(&mut self) {}
 }
 
 pub(super) fn hurry() {}

@@ -1,6 +1,9 @@
 use std::{
     io::{self, Read, stdin},
-    os::{fd::AsFd, unix::net::UnixStream},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     process::ExitCode,
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
@@ -14,7 +17,7 @@ use signal_hook::{consts::signal, low_level::pipe};
 
 use super::{
     Confinement, ExitCause,
-    sandbox::{Cgroup, Watchdog, hurry, stay_awake},
+    sandbox::{Births, Cgroup, Watchdog, hurry, stay_awake},
     start::{self, Down, Inner, close_strangers_on_exec, errno, let_go_of_output},
     status::{Circumstances, cause, explain, oom_kills},
     tree,
@@ -64,6 +67,7 @@ struct Sidecar {
     confinement: Option<Confinement>,
     inner: Option<Inner>,
     cgroup: Option<Cgroup>,
+    births: Option<Births>,
     watchdog: Option<Watchdog>,
     deaths: UnixStream,
     /// What the kernel had killed for want of memory when the program started.
@@ -95,8 +99,17 @@ impl Sidecar {
             Some(bubblewrap) => start::inside(&bubblewrap, &mut order, program_stdin, cgroup.as_ref()),
             None => start::plain(&mut order, program_stdin, cgroup.as_ref()),
         };
-        let mut sidecar =
-            Self { main: None, confinement, inner: None, cgroup, watchdog: None, deaths, oom_kills, ended: None };
+        let mut sidecar = Self {
+            main: None,
+            confinement,
+            inner: None,
+            cgroup,
+            births: None,
+            watchdog: None,
+            deaths,
+            oom_kills,
+            ended: None,
+        };
         match up {
             Ok(up) => {
                 let report = Report::Started { pid: up.main.as_raw_pid(), enforced: up.enforced };
@@ -105,6 +118,7 @@ impl Sidecar {
                 let_go_of_output()?;
                 sidecar.main = Some(up.main);
                 sidecar.inner = up.inner;
+                sidecar.births = up.births.and_then(|listener| sidecar.count_births(listener));
                 sidecar.watchdog = sidecar.watch_over(up.main);
                 if sidecar.watchdog.is_some() {
                     stay_awake();
@@ -116,9 +130,14 @@ impl Sidecar {
         Ok(Some(sidecar))
     }
 
+    fn count_births(&self, listener: OwnedFd) -> Option<Births> {
+        Some(Births::new(listener, self.root()?, self.confinement.as_ref()?.caps.pids?))
+    }
+
     fn watch_over(&self, main: Pid) -> Option<Watchdog> {
         let confinement = self.confinement.as_ref()?;
-        let capped = self.cgroup.as_ref().map(|cgroup| cgroup.capped).unwrap_or_default();
+        let mut capped = self.cgroup.as_ref().map(|cgroup| cgroup.capped).unwrap_or_default();
+        capped.pids |= self.births.is_some();
         Watchdog::new(self.root()?, main.as_raw_pid(), self.inner.is_some(), confinement, capped)
     }
 
@@ -129,6 +148,7 @@ impl Sidecar {
 
     fn run(mut self) -> ExitCode {
         while self.main.is_some() && self.ended.is_none() && self.host_wants_more() {
+            self.births.as_mut().map(Births::answer);
             self.reap();
             if let Some(breach) = self.watchdog.as_mut().and_then(Watchdog::look)
                 && self.ended.is_none()
@@ -170,11 +190,17 @@ impl Sidecar {
     /// Waits until something happens; false at the end of the lifeline.
     fn host_wants_more(&mut self) -> bool {
         let lifeline = stdin();
-        let timeout = self.watchdog.as_ref().and_then(|watchdog| Timespec::try_from(watchdog.wait()).ok());
+        let rest = self.births.as_ref().and_then(Births::rest);
+        let timeout = self.watchdog.as_ref().map(Watchdog::wait).into_iter().chain(rest).min();
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let readable = {
             let mut events = vec![PollFd::new(&lifeline, PollFlags::IN), PollFd::new(&self.deaths, PollFlags::IN)];
             if let Some(inner) = &self.inner {
                 events.push(PollFd::new(&inner.passage, PollFlags::IN));
+            }
+            let births = self.births.as_ref().and_then(Births::asks);
+            if let Some(births) = &births {
+                events.push(PollFd::new(births, PollFlags::IN));
             }
             // EINTR comes with every death: the pipe tells the same.
             match poll(&mut events, timeout.as_ref()) {
@@ -240,7 +266,8 @@ impl Sidecar {
         let seen = Circumstances {
             out_of_memory: cgroup.is_some_and(Cgroup::ran_out_of_memory)
                 || self.oom_kills.is_some_and(|before| oom_kills().is_some_and(|now| now > before)),
-            out_of_processes: cgroup.is_some_and(Cgroup::ran_out_of_processes),
+            out_of_processes: cgroup.is_some_and(Cgroup::ran_out_of_processes)
+                || self.births.as_ref().is_some_and(Births::refused),
         };
         let cause = explain(cause, self.confinement.as_ref(), seen);
         self.ended = Some(cause);

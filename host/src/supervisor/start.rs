@@ -32,6 +32,8 @@ pub(super) struct Up {
     pub(super) main: Pid,
     pub(super) enforced: Enforced,
     pub(super) gate: Option<OwnedFd>,
+    /// Where the kernel asks before the program starts a process.
+    pub(super) births: Option<OwnedFd>,
     pub(super) inner: Option<Inner>,
 }
 
@@ -92,13 +94,14 @@ pub(super) fn plain(order: &mut Order, stdin: Option<OwnedFd>, cgroup: Option<&C
         stderr: Stdio::inherit(),
     };
     let spawned = spawn(order, channels, entry, joining(cgroup));
-    let word = near.map(|near| Received::default().wait(near)).transpose()?.flatten();
+    let mut received = Received::default();
+    let word = near.map(|near| received.wait(near)).transpose()?.flatten();
     match (spawned, word) {
         (Err(_), Some(Word::Refused(enforced))) => Err(Down::Told(Report::Refused(enforced))),
         (Err(error), _) => Err(Down::Told(Report::NotStarted { errno: errno(&error), reason: why(order, &error) })),
         (Ok(main), word) => {
             let enforced = if let Some(Word::Entered(enforced)) = word { enforced } else { Enforced::default() };
-            Ok(Up { main, enforced, gate: gate.map(OwnedFd::from), inner: None })
+            Ok(Up { main, enforced, gate: gate.map(OwnedFd::from), births: received.descriptors.pop(), inner: None })
         }
     }
 }
@@ -138,15 +141,16 @@ fn await_entry(passage: UnixStream, outer: Pid, complained: impl FnOnce() -> Dow
         match received.take().transpose()? {
             Some(Word::Entered(enforced)) => {
                 let main = received.sender.and_then(Pid::from_raw);
-                entered = main.map(|main| (main, enforced));
+                entered = main.map(|main| (main, enforced, received.descriptors.pop()));
                 continue;
             }
             Some(Word::Started) => {
-                let Some((main, enforced)) = entered else { return Err(complained()) };
+                let Some((main, enforced, births)) = entered else { return Err(complained()) };
                 let first = tree::stat(main.as_raw_pid()).map_or(0, |stat| stat.parent);
                 let first = (first, tree::stat(first).map_or(0, |stat| stat.started));
                 let gate = received.descriptors.pop();
-                return Ok(Up { main, enforced, gate, inner: Some(Inner { outer, first, passage, received }) });
+                let inner = Some(Inner { outer, first, passage, received });
+                return Ok(Up { main, enforced, gate, births, inner });
             }
             Some(Word::Refused(enforced)) => return Err(Down::Told(Report::Refused(enforced))),
             Some(Word::NotStarted { errno, reason }) => {

@@ -1,10 +1,16 @@
-use std::{error::Error, io, net::TcpListener, os::unix::net::UnixStream, sync::Mutex};
+use std::{
+    error::Error,
+    io,
+    net::TcpListener,
+    os::{fd::AsFd, unix::net::UnixStream},
+    sync::Mutex,
+};
 
 use rustix::process::{Pid, Signal, getppid, setsid};
 use seccompiler::BpfProgram;
 
 use super::{
-    calls,
+    births, calls,
     files::Rules,
     limits::{self, Counted},
     measures::{Capped, Force, measures},
@@ -12,7 +18,7 @@ use super::{
 };
 use crate::supervisor::{
     Confinement, Strictness,
-    wire::{Order, Word, tell},
+    wire::{Order, Word, send, tell},
 };
 
 /// What a forked child puts in force before it becomes the program. Made before the fork, so that the child only makes
@@ -28,6 +34,8 @@ struct Confined {
     passage: UnixStream,
     force: Force,
     counted_for: Counted,
+    /// Where nothing else counts processes: what has the kernel ask before one is started.
+    births: Option<Vec<libc::sock_filter>>,
     /// Taken by the child, which has a copy of its own.
     once: Mutex<Option<(Option<Rules>, Vec<BpfProgram>)>>,
 }
@@ -61,9 +69,11 @@ impl Entry {
             true if kernel() >= (5, 14) => Counted::Own,
             _ => Counted::User,
         };
+        let counts = capped.pids || counted_for == Counted::Own;
+        let births = (!counts && confinement.caps.pids.is_some()).then(births::filter);
         let force = Force { namespaces: inside, cgroup: capped, ..Force::default() };
         let once = Mutex::new(Some((rules, filters)));
-        Ok(Self { parent, confined: Some(Confined { confinement, passage, force, counted_for, once }) })
+        Ok(Self { parent, confined: Some(Confined { confinement, passage, force, counted_for, births, once }) })
     }
 
     /// The last code of ours before the program's: runs in the forked child. Signal mask and SIGPIPE are reset by std, all
@@ -91,12 +101,15 @@ impl Confined {
         force.bare = privileges::drop_all();
         force.landlock = rules.map_or(0, Rules::enforce);
         force.seccomp = filters.iter().all(|filter| seccompiler::apply_filter(filter).is_ok());
+        let asked = self.births.as_deref().and_then(births::ask);
+        force.asked = asked.is_some();
         let enforced = measures(&self.confinement, force);
         if self.confinement.strictness == Strictness::Require && enforced.broken().next().is_some() {
             tell(&self.passage, &Word::Refused(enforced));
             return Err(rustix::io::Errno::PERM.into());
         }
-        tell(&self.passage, &Word::Entered(enforced));
+        // A sidecar that is gone shows in the parent's death.
+        let _ = send(&self.passage, &Word::Entered(enforced), asked.as_ref().map(AsFd::as_fd).as_slice());
         Ok(())
     }
 }

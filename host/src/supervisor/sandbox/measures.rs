@@ -12,6 +12,8 @@ pub(super) struct Force {
     pub(super) bare: bool,
     /// The kernel bounds the number of this sandbox' processes by a resource limit.
     pub(super) counted: bool,
+    /// The kernel asks the sidecar before it starts a process.
+    pub(super) asked: bool,
     pub(super) cgroup: Capped,
 }
 
@@ -92,9 +94,10 @@ fn caps(caps: &Caps, force: Force) -> impl Iterator<Item = Measure> {
             short("memory", "rlimit and watchdog", BOUNDED)
         }
     });
-    let pids = caps.pids.map(|_| match (force.cgroup.pids, force.counted) {
-        (true, _) => held("process count", Some("cgroup")),
-        (_, true) => held("process count", Some("rlimit")),
+    let pids = caps.pids.map(|_| match (force.cgroup.pids, force.counted, force.asked) {
+        (true, ..) => held("process count", Some("cgroup")),
+        (_, true, _) => held("process count", Some("rlimit")),
+        (.., true) => held("process count", Some("seccomp")),
         _ => short("process count", "watchdog", BOUNDED),
     });
     let cpu = caps.cpu.map(|_| {
@@ -136,7 +139,8 @@ mod tests {
     #[test]
     fn with_everything_nothing_is_short() {
         let cgroup = Capped { memory: true, pids: true, cpu: true };
-        let force = Force { namespaces: true, landlock: 7, seccomp: true, bare: true, counted: true, cgroup };
+        let force =
+            Force { namespaces: true, landlock: 7, seccomp: true, bare: true, counted: true, asked: false, cgroup };
         insta::assert_snapshot!(told(gate(), force));
     }
 
@@ -144,6 +148,12 @@ mod tests {
     fn without_namespaces_landlock_does_what_it_can() {
         let force = Force { landlock: 7, seccomp: true, bare: true, ..Force::default() };
         insta::assert_snapshot!(told(gate(), force));
+    }
+
+    #[test]
+    fn where_nothing_counts_processes_the_kernel_asks() {
+        let force = Force { asked: true, ..Force::default() };
+        assert!(told(Egress::None, force).contains("process count: seccomp\n"));
     }
 
     #[test]

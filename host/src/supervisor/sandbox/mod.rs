@@ -1,6 +1,7 @@
 //! What confines a process on Linux: namespaces by bubblewrap where they can be had, and always Landlock, seccomp,
 //! resource limits, no capabilities and no way to gain any. Its caps are kept by a cgroup, or else by a watchdog.
 
+mod births;
 mod bubblewrap;
 mod calls;
 mod cgroup;
@@ -15,6 +16,7 @@ mod privileges;
 mod usage;
 mod watchdog;
 
+pub(super) use births::Births;
 pub(super) use bubblewrap::Bubblewrap;
 pub(super) use cgroup::{Cgroup, delegated};
 pub(super) use entry::{Entry, Site};
