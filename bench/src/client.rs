@@ -109,12 +109,21 @@ impl Client {
         Ok(result["structuredContent"].take())
     }
 
-    /// Makes the call and waits for its answer.
+    /// A request whose answer nobody waits for.
+    pub(crate) fn begin(&mut self, method: &str, params: Value) -> Result<()> {
+        let id = self.next_id();
+        self.write(
+            format!("{}\n", json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })).as_bytes(),
+        )
+    }
+
+    /// Makes the call and waits for its answer; what else is said meanwhile is skipped.
     pub(crate) fn round_trip(&mut self, request: &mut Request) -> Result<Duration> {
-        let line = request.with_id(self.next_id());
+        let id = self.next_id();
+        let line = request.with_id(id);
         let begun = Instant::now();
         self.write(line)?;
-        self.read_line()?;
+        while !is_answer(self.read_line()?, id) {}
         let took = begun.elapsed();
         request.check(&self.line)?;
         Ok(took)
@@ -176,6 +185,10 @@ impl Client {
         self.next += 1;
         self.next
     }
+}
+
+fn is_answer(line: &[u8], id: u64) -> bool {
+    line.get(ID_AT..).is_some_and(|rest| rest.starts_with(id.to_string().as_bytes()))
 }
 
 impl Drop for Client {

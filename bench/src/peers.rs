@@ -119,7 +119,18 @@ impl Peers {
 
     /// A host with the echo server as its child; the id of the server.
     pub(crate) fn host_with_echo(&self) -> Result<(Client, Value)> {
-        let mut client = Client::connect(self.host())?;
+        Self::with_echo(self.host())
+    }
+
+    /// The same with nothing confined.
+    pub(crate) fn free_host_with_echo(&self) -> Result<(Client, Value)> {
+        let mut command = self.host();
+        command.env("PERENNIAL_POLICY_SANDBOX", "off");
+        Self::with_echo(command)
+    }
+
+    fn with_echo(host: Command) -> Result<(Client, Value)> {
+        let mut client = Client::connect(host)?;
         let echo = [std::env::current_exe()?.display().to_string(), echo::WORD.to_owned()];
         let code = format!("import os\nos.execv({}, {})\n", json!(echo[0]), json!(echo));
         let created = client.tool("create-server-from-template", json!({ "language": "python", "code": code }))?;

@@ -15,6 +15,7 @@ use crate::{
     current::Current,
     egress::Gates,
     environment::{Environments, Prepared, STARTING},
+    exposure::Exposure,
     host::Settings,
     mcp::{CallEnd, Session, SessionLimits},
     plugins::{Plugins, Runtime},
@@ -49,6 +50,8 @@ pub struct Launch {
     pub secrets: Secrets,
     /// What no grant includes by the way.
     pub protected: Arc<Protected>,
+    /// Hears which tools a saved server has when it runs.
+    pub exposure: Arc<Exposure>,
 }
 
 /// Where a server works.

@@ -25,6 +25,8 @@ pub mod mcp;
 pub mod moving;
 pub mod plugins;
 pub mod policy;
+pub mod prompts;
+pub mod resources;
 pub mod rights;
 pub mod schema;
 pub mod secrets;

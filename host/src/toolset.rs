@@ -39,6 +39,11 @@ impl Toolset {
         &self.notes
     }
 
+    /// A tool by its name.
+    pub fn get(&self, name: &str) -> Option<&ToolDefinition> {
+        self.by_name.get(name).map(|(index, _)| &self.definitions[*index])
+    }
+
     /// Their names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.definitions.iter().map(|tool| tool.name.as_str())

@@ -200,3 +200,47 @@ fn without_its_store_the_list_is_the_one_last_known() {
     fs::remove_file(home.data_dir()).unwrap();
     fs::rename(home.path().join("away"), home.data_dir()).unwrap();
 }
+
+/// A server one of whose tools describes itself in other words whenever it is started.
+const SHIFTING: &str = r#"import json, os, sys
+for line in sys.stdin:
+    message = json.loads(line)
+    result = {}
+    if message.get("method") == "initialize":
+        result = {"protocolVersion": message["params"]["protocolVersion"], "capabilities": {"tools": {}},
+                  "serverInfo": {"name": "shifting", "version": "1"}}
+    elif message.get("method") == "tools/list":
+        tool = lambda name, text: {"name": name, "description": text, "inputSchema": {"type": "object"}}
+        result = {"tools": [tool("steady", "Always the same"), tool("shifting", f"Another one: {os.getpid()}")]}
+    elif message.get("method") == "tools/call":
+        result = {"content": [{"type": "text", "text": message["params"]["name"]}]}
+    if "id" in message:
+        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}), flush=True)
+"#;
+
+#[test]
+fn a_tool_that_is_not_as_recorded_leaves_the_list_and_is_called_by_execute_tool() {
+    let home = TestHome::new();
+    let mut host = home.start();
+    let id = host.create_python(SHIFTING);
+    host.call("save-server", json!({"serverId": id, "name": "weather"})).ok();
+    host.close();
+
+    let mut host = home.start();
+    assert_eq!(names(&mut host), ["weather__shifting", "weather__steady"], "nobody has looked yet");
+    let told = host.call("weather__shifting", json!({})).error();
+    assert!(told.contains("is not the tool that was recorded any more") && told.contains("execute-tool"), "{told}");
+    assert_eq!(host.call("weather__steady", json!({})).ok().text(), "steady");
+    assert!(wait_until(Duration::from_secs(5), || names(&mut host) == ["weather__steady"]));
+    host.notification("notifications/tools/list_changed");
+    assert_eq!(host.execute(&id, "shifting", json!({})).ok().text(), "shifting");
+    host.close();
+
+    let mut host = home.start();
+    assert_eq!(names(&mut host), ["weather__steady"], "the next session knows it");
+    host.execute("weather", "steady", json!({})).ok();
+    let running = host.call("get-server", json!({"serverId": id})).ok().facts()["serverId"].clone();
+    host.call("save-server", json!({"serverId": running, "name": "weather"})).ok();
+    assert_eq!(names(&mut host), ["weather__shifting", "weather__steady"], "it is recorded as it is");
+    assert_eq!(host.call("weather__shifting", json!({})).ok().text(), "shifting");
+}

@@ -5,7 +5,7 @@ use std::fs;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::{TestHome, TestHost, requests_server};
+use crate::support::{TestHome, TestHost, echo_server, requests_server};
 
 #[rstest]
 #[case::uv(">=2.31", "uv")]
@@ -191,6 +191,16 @@ fn a_failed_creation_leaves_no_server() {
     let mut host = home.start();
     create_failing(&mut host, "raise SystemExit(4)\n", json!({}));
     assert!(!host.call("list-servers", json!({})).ok().text().contains("server-"));
+}
+
+#[rstest]
+fn a_package_without_a_wheel_is_built_where_the_operator_allows_it(#[values("uv", "pip")] installer: &str) {
+    let config = format!("[plugins.python]\nconfig = {{ installer = {installer:?}, sdists = true }}\n");
+    let home = TestHome::new().with_uv().config(&config);
+    let mut host = home.start();
+    let code = format!("import docopt\n{}", echo_server());
+    let id = host.create(json!({"language": "python", "code": code, "dependencies": ["docopt==0.6.2"]}));
+    assert_eq!(host.execute(&id, "echo", json!({"message": "built"})).ok().text(), "built");
 }
 
 #[test]

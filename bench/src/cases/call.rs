@@ -45,7 +45,8 @@ pub(super) fn run(peers: &Peers, quick: bool, report: &mut Report) -> Result<()>
     Ok(())
 }
 
-fn block(client: &mut Client, request: &mut Request, calls: usize) -> Result<Samples> {
+/// So many calls, one after the other.
+pub(super) fn block(client: &mut Client, request: &mut Request, calls: usize) -> Result<Samples> {
     let mut samples = Samples::default();
     for call in 0..WARMING + calls {
         let took = client.round_trip(request)?;

@@ -8,15 +8,33 @@ use perennial::supervisor::{Caps, Confinement, Enforced, ProcessSpec, Supervisor
 use perennial_sdk::{Error, Result};
 use tokio::io::AsyncReadExt;
 
-use super::Case::Confine;
+use super::{Case::Confine, arguments, call};
 use crate::{
+    client::Request,
+    echo,
     peers::Peers,
     report::{Report, Target},
     samples::{Samples, median},
 };
 
 pub(super) fn run(peers: &Peers, quick: bool, report: &mut Report) -> Result<()> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(peers, quick, report))
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(peers, quick, report))?;
+    calls(peers, quick, report)
+}
+
+/// A call of a confined server against one of a free server.
+fn calls(peers: &Peers, quick: bool, report: &mut Report) -> Result<()> {
+    let ((mut host, id), (mut free_host, free_id)) = (peers.host_with_echo()?, peers.free_host_with_echo()?);
+    let mut request = Request::through_host(&id, echo::TOOL, &arguments(32));
+    let mut free_request = Request::through_host(&free_id, echo::TOOL, &arguments(32));
+    let mut ratios = Vec::new();
+    for _ in 0..if quick { 10 } else { 100 } {
+        let free = call::block(&mut free_host, &mut free_request, 50)?;
+        let confined = call::block(&mut host, &mut request, 50)?;
+        ratios.push(confined.median_us() / free.median_us());
+    }
+    report.note(Confine, "`execute-tool` of 32 B, confined against free, p50", median(ratios), "times");
+    Ok(())
 }
 
 async fn measure(peers: &Peers, quick: bool, report: &mut Report) -> Result<()> {

@@ -6,10 +6,12 @@ mod confine;
 mod create;
 mod create_node;
 mod create_rust;
+mod first_list;
 mod initialize;
 mod library;
 mod memory;
 mod save;
+mod siblings;
 mod throughput;
 mod twenty;
 
@@ -46,12 +48,16 @@ pub(crate) enum Case {
     Library,
     /// A call of a plugin: built in, native, out of process.
     Boundary,
-    /// What confining a process adds to its start.
+    /// What confining a process adds to its start, and to the calls of a server.
     Confine,
+    /// Calls of a server while another one attacks.
+    Siblings,
+    /// From spawn to the first list of tools with those of 100 saved servers.
+    FirstList,
 }
 
 impl Case {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Initialize,
         Self::Call,
         Self::Throughput,
@@ -64,6 +70,8 @@ impl Case {
         Self::Library,
         Self::Boundary,
         Self::Confine,
+        Self::Siblings,
+        Self::FirstList,
     ];
 
     pub(crate) fn run(self, peers: &Peers, quick: bool, report: &mut Report) -> Result<()> {
@@ -80,6 +88,8 @@ impl Case {
             Self::Library => library::run(peers, quick, report),
             Self::Boundary => boundary::run(peers, quick, report),
             Self::Confine => confine::run(peers, quick, report),
+            Self::Siblings => siblings::run(peers, quick, report),
+            Self::FirstList => first_list::run(peers, quick, report),
         }
     }
 }
@@ -99,6 +109,8 @@ impl fmt::Display for Case {
             Self::Library => "library",
             Self::Boundary => "boundary",
             Self::Confine => "confine",
+            Self::Siblings => "siblings",
+            Self::FirstList => "first-list",
         })
     }
 }

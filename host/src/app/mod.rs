@@ -103,6 +103,12 @@ impl App {
         };
         let (gates, secrets) = (Gates::new(), Secrets::in_folder(&directories.data));
         let own = own_folders(config, directories);
+        let library = Arc::new(Library::new(
+            storage,
+            Identity::new(directories.state.clone()),
+            Trust::new(directories.state.clone()),
+        ));
+        let exposure = Arc::new(Exposure::new(&directories.state, library.location(), config.into()));
         let launch = Arc::new(Launch {
             plugins: plugins.clone(),
             toolchains: Arc::new(Toolchains::new(
@@ -123,13 +129,8 @@ impl App {
             gates,
             secrets: secrets.clone(),
             protected: Arc::new(Protected::new(own)),
+            exposure: exposure.clone(),
         });
-        let library = Arc::new(Library::new(
-            storage,
-            Identity::new(directories.state.clone()),
-            Trust::new(directories.state.clone()),
-        ));
-        let exposure = Arc::new(Exposure::new(&directories.state, library.location(), config.into()));
         let registry = Arc::new(Registry::new(plugins.tool_providers(), exposure.clone()));
         let joined = registry.clone();
         plugins.hear_of_late(move |plugin| {

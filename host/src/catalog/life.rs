@@ -227,6 +227,9 @@ async fn rest(server: Weak<Server>, instance: Arc<Instance>) {
 async fn follow_tools(server: Weak<Server>, instance: Arc<Instance>) {
     let mut noted = false;
     loop {
+        if let Some(server) = server.upgrade() {
+            tell_exposure(&server).await;
+        }
         if let Some(server) = server.upgrade().filter(|_| !noted) {
             noted = note_drift(&server);
         }
@@ -239,6 +242,14 @@ async fn follow_tools(server: Weak<Server>, instance: Arc<Instance>) {
             }
             ours
         });
+    }
+}
+
+/// Has the list show nothing that is not as it is recorded. An instance that somebody loaded may be of an earlier version.
+async fn tell_exposure(server: &Server) {
+    let status = server.status();
+    if let Some(shelf) = status.shelf.filter(|_| server.lazy && status.provenance.recorded.is_some()) {
+        server.launch.exposure.seen(&shelf.id, &status.tools).await;
     }
 }
 

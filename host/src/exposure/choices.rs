@@ -20,6 +20,9 @@ pub(super) struct Choices {
     pub(super) servers: BTreeMap<ServerId, Choice>,
     /// What servers are called, so that a further one of the same name changes nothing for the first.
     called: BTreeMap<ServerId, Called>,
+    /// Tools that were not as recorded when their server last ran.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    differing: BTreeMap<ServerId, Differing>,
 }
 
 /// What was decided about a server.
@@ -32,6 +35,13 @@ pub(super) enum Choice {
     Tools(Vec<String>),
     /// None are.
     Hidden,
+}
+
+/// Of which record they differ, and which they are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Differing {
+    saved_at: String,
+    tools: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,10 +67,28 @@ impl Choices {
         slug
     }
 
+    /// The tools that differ from the record that was saved then.
+    pub(super) fn differing(&self, id: &ServerId, saved_at: &str) -> &[String] {
+        self.differing
+            .get(id)
+            .filter(|differing| differing.saved_at == saved_at)
+            .map_or(&[], |differing| &differing.tools)
+    }
+
+    /// Keeps which tools differ from the record that was saved then.
+    pub(super) fn differ(&mut self, id: &ServerId, saved_at: &str, tools: Vec<String>) {
+        if tools.is_empty() {
+            self.differing.remove(id);
+        } else {
+            self.differing.insert(id.clone(), Differing { saved_at: saved_at.to_owned(), tools });
+        }
+    }
+
     /// Forgets all about a server.
     pub(super) fn forget(&mut self, id: &ServerId) {
         self.servers.remove(id);
         self.called.remove(id);
+        self.differing.remove(id);
     }
 }
 

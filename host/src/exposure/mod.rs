@@ -25,6 +25,7 @@ use crate::{
     current::Current,
     definitions::clean,
     library::Library,
+    toolset::Toolset,
 };
 
 use choices::{Choice, Choices, ChoicesFile};
@@ -162,6 +163,31 @@ impl Exposure {
             }
         })
         .await;
+    }
+
+    /// A saved server runs and has these tools: those that are not as recorded leave the list until it is saved again, or
+    /// runs with them as recorded.
+    pub async fn seen(self: &Arc<Self>, id: &ServerId, tools: &Toolset) {
+        let (saved_at, differing) = {
+            let state = self.state();
+            let Some(saved) = state.servers.iter().find(|saved| saved.id == *id) else { return };
+            let differs = |tool: &&ToolDefinition| tools.get(&tool.name) != Some(*tool);
+            let differing: Vec<_> = saved.tools.iter().filter(differs).map(|tool| tool.name.clone()).collect();
+            (saved.saved_at.clone(), differing)
+        };
+        let (this, id) = (self.clone(), id.clone());
+        let kept = blocking(move || {
+            let before = this.choices.read()?;
+            if before.differing(&id, &saved_at) == differing {
+                return Ok(false);
+            }
+            this.choices.change(|choices| choices.differ(&id, &saved_at, differing)).map(|_| true)
+        });
+        match kept.await {
+            Ok(true) => self.amend(|_| ()).await,
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "which tools differ from their record is not kept"),
+        }
     }
 
     /// Changes what is known, where the disk keeps nobody waiting.

@@ -51,7 +51,9 @@ impl Shown {
         let (mut tools, mut bytes, mut left_out) = (HashMap::new(), 0, 0);
         for (_, saved, wanted) in candidates {
             let slug = choices.slug(&saved.id, &saved.name);
-            let routes = saved.routes(&slug, wanted.as_deref());
+            let mut routes = saved.routes(&slug, wanted.as_deref());
+            let differing = choices.differing(&saved.id, &saved.saved_at);
+            routes.retain(|(_, route)| !differing.contains(&route.tool));
             let size: usize = routes.iter().map(|(_, route)| size(&route.definition)).sum();
             if tools.len() + routes.len() > ceiling.tools || bytes + size > ceiling.bytes {
                 left_out += routes.len();
@@ -145,6 +147,14 @@ mod tests {
         assert_eq!(names(&servers, &mut choices, Mode::Auto, 1), ["a__tool_1"], "who was named goes first");
         assert_eq!(names(&servers, &mut choices, Mode::Listed, 9), ["a__tool_1"]);
         assert!(names(&servers, &mut choices, Mode::None, 9).is_empty());
+    }
+
+    #[test]
+    fn what_differs_from_the_record_is_not_shown_until_it_is_saved_again() {
+        let mut choices = Choices::default();
+        choices.differ(&"a".parse().unwrap(), "2024", vec!["tool_1".into()]);
+        assert_eq!(names(&[saved("a", "2024", 2)], &mut choices, Mode::All, 9), ["a__tool_0"]);
+        assert_eq!(names(&[saved("a", "2025", 2)], &mut choices, Mode::All, 9), ["a__tool_0", "a__tool_1"]);
     }
 
     #[test]

@@ -244,10 +244,12 @@ impl Sidecar {
         }
         loop {
             match wait(WaitOptions::NOHANG) {
-                Ok(Some((pid, status))) => match &self.inner {
+                Ok(Some((pid, status))) => match &mut self.inner {
                     None if Some(pid) == self.main => self.end(cause(status)),
-                    // Its first process ended without a word: somebody killed it.
-                    Some(inner) if pid == inner.outer => self.end(ExitCause::Signaled(signal::SIGKILL)),
+                    Some(inner) if pid == inner.outer => {
+                        let cause = inner.last_word();
+                        self.end(cause);
+                    }
                     _ => {}
                 },
                 Err(rustix::io::Errno::INTR) => {}
@@ -276,6 +278,12 @@ impl Sidecar {
 }
 
 impl Inner {
+    /// What the end of the namespaces means: the word may have come since it was last looked for, and a first process that
+    /// ended without one was killed.
+    fn last_word(&mut self) -> ExitCause {
+        self.word().unwrap_or(ExitCause::Signaled(signal::SIGKILL))
+    }
+
     /// What the first process said of the end of the main one.
     fn word(&mut self) -> Option<ExitCause> {
         let ready = |passage: &UnixStream| {
@@ -295,4 +303,19 @@ impl Inner {
 enum Children {
     None,
     Some,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_came_with_the_end_counts() {
+        let (passage, entry) = UnixStream::pair().unwrap();
+        let inner = || Inner::new(getpid(), getpid().as_raw_pid(), passage.try_clone().unwrap());
+        tell(&entry, &Word::Ended(ExitCause::Exited(0)));
+        assert_eq!(inner().last_word(), ExitCause::Exited(0));
+        drop(entry);
+        assert_eq!(inner().last_word(), ExitCause::Signaled(signal::SIGKILL));
+    }
 }

@@ -56,6 +56,11 @@ pub(super) enum Down {
 }
 
 impl Inner {
+    pub(super) fn new(outer: Pid, first: i32, passage: UnixStream) -> Self {
+        let started = tree::stat(first).map_or(0, |stat| stat.started);
+        Self { outer, first: (first, started), passage, received: Received::default() }
+    }
+
     /// The first process, while it is there.
     pub(super) fn first(&self) -> Option<i32> {
         let (pid, started) = self.first;
@@ -147,9 +152,8 @@ fn await_entry(passage: UnixStream, outer: Pid, complained: impl FnOnce() -> Dow
             Some(Word::Started) => {
                 let Some((main, enforced, births)) = entered else { return Err(complained()) };
                 let first = tree::stat(main.as_raw_pid()).map_or(0, |stat| stat.parent);
-                let first = (first, tree::stat(first).map_or(0, |stat| stat.started));
                 let gate = received.descriptors.pop();
-                let inner = Some(Inner { outer, first, passage, received });
+                let inner = Some(Inner { received, ..Inner::new(outer, first, passage) });
                 return Ok(Up { main, enforced, gate, births, inner });
             }
             Some(Word::Refused(enforced)) => return Err(Down::Told(Report::Refused(enforced))),

@@ -1,15 +1,33 @@
-use perennial_sdk::{BoxFuture, ToolDefinition};
+use perennial_sdk::{BoxFuture, Error, ErrorCode, Result, ServerId, ToolDefinition};
 use serde_json::{Map, Value};
 
-use super::{Call, Tool, execute_tool::execute, target};
+use super::{Call, Tool, execute_tool::execute, patience, target};
 use crate::{
     audit::Asked,
     exposure::Route,
     mcp::{Reply, Said},
+    toolset::Toolset,
 };
 
 /// A tool of a saved server that stands in the host's own list.
 pub(super) struct ExposedTool(pub(super) Route);
+
+impl ExposedTool {
+    /// A list that promises one thing must not lead to another.
+    fn stands(&self, tools: &Toolset, server: &ServerId) -> Result<()> {
+        let Route { tool, definition, .. } = &self.0;
+        match tools.get(tool) {
+            Some(now) if ToolDefinition { name: definition.name.clone(), ..now.clone() } != *definition => {
+                Err(Error::new(ErrorCode::Conflict, format!("`{tool}` is not the tool that was recorded any more"))
+                    .hint(format!(
+                        "`get-server` with `{server}` shows the difference; `execute-tool` calls it as it is, and \
+                         `save-server` records it as it is"
+                    )))
+            }
+            _ => Ok(()),
+        }
+    }
+}
 
 impl Tool for ExposedTool {
     fn definition(&self) -> ToolDefinition {
@@ -24,6 +42,9 @@ impl Tool for ExposedTool {
             let cx = call.cx();
             let answer = async {
                 let running = target::resident(&call, &cx, server).await?;
+                running.touch();
+                let instance = patience::ready(&call, &running).await?;
+                self.stands(&instance.tools(), server)?;
                 execute(call, &running, tool, arguments, |error| error).await
             };
             let reply = answer.await.unwrap_or_else(|error| Said::failure("call the tool", &error).into());

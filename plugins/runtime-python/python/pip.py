@@ -1,8 +1,8 @@
 """Runs pip where none is installed: the copy that comes with this Python, or the one beside it when that is newer.
 
-    pip.py resolve REQUIREMENTS LOCK    writes what pip would install, with hashes
-    pip.py install LOCK                 installs just that
-    pip.py compile                      writes byte-code that is never checked against its source
+    pip.py resolve REQUIREMENTS LOCK [OPTION…]    writes what pip would install, with hashes
+    pip.py install LOCK [OPTION…]                 installs just that
+    pip.py compile                                writes byte-code that is never checked against its source
 
 The copy is unpacked beside this file.
 """
@@ -64,7 +64,7 @@ def pip(*arguments):
     # What pip tells is progress, and the host shows stderr.
     os.dup2(2, 1)
     unpack()
-    common = ["--no-input", "--disable-pip-version-check", "--no-color", "--progress-bar=off", "--only-binary=:all:"]
+    common = ["--no-input", "--disable-pip-version-check", "--no-color", "--progress-bar=off"]
     sys.argv = ["pip", "install", *common, "--ignore-installed", *arguments]
     try:
         runpy.run_module("pip", run_name="__main__", alter_sys=True)
@@ -83,17 +83,17 @@ def line(item):
     return "%s==%s \\\n    --hash=sha256:%s\n" % (name, metadata["version"], sha256)
 
 
-def resolve(requirements, lock):
+def resolve(requirements, lock, *options):
     report = os.path.join(HERE, "report.json")
-    pip("--dry-run", "--report", report, "--requirement", requirements)
+    pip("--dry-run", "--report", report, *options, "--requirement", requirements)
     with open(report, encoding="utf-8") as source:
         lines = sorted(line(item) for item in json.load(source)["install"])
     with open(lock, "w", encoding="utf-8") as output:
         output.writelines(lines)
 
 
-def install(lock):
-    pip("--no-deps", "--require-hashes", "--no-compile", "--no-warn-script-location", "--requirement", lock)
+def install(lock, *options):
+    pip(*options, "--no-deps", "--require-hashes", "--no-compile", "--no-warn-script-location", "--requirement", lock)
 
 
 def compile_all():

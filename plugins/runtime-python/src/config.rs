@@ -10,6 +10,9 @@ pub struct Config {
     pub uv: Option<String>,
     /// What installs packages.
     pub installer: Installer,
+    /// Whether a package that has no wheel may be built from its source distribution, which runs its own code: confined like
+    /// every installation, but with the registry's network.
+    pub sdists: bool,
 }
 
 /// What installs packages.

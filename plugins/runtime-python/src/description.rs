@@ -72,7 +72,7 @@ const HINTS: &[(&str, &str)] = &[
     (
         "has no usable wheels",
         "the package has no ready-built wheel for this Python, and building from source is off: ask for another \
-         version or package",
+         version or package, or let the operator set `sdists` in the configuration of the python plugin",
     ),
     (
         "no wheels with a matching Python",

@@ -9,18 +9,18 @@ const LOCAL_LIMIT_S: u64 = 300;
 const REQUIREMENTS: &str = "{work}/requirements.in";
 const LOCK: &str = "{work}/requirements.lock";
 
-/// The environment for a requirements file.
+/// The environment for a requirements file, of wheels alone unless `sdists`.
 ///
 /// # Errors
 /// `unavailable` when there is neither uv nor a Python that can make environments.
-pub(crate) fn environment(requirements: String, toolchain: &Toolchain) -> Result<Environment> {
+pub(crate) fn environment(requirements: String, toolchain: &Toolchain, sdists: bool) -> Result<Environment> {
     let file = File { path: "requirements.in".into(), contents: requirements.clone() };
     let interpreter = interpreter(toolchain);
     let (mut resolve, install) = match toolchain.tool("uv") {
-        Some(_) => (uv_resolve(), uv_install(interpreter)),
+        Some(_) => (uv_resolve(sdists), uv_install(interpreter, sdists)),
         None => {
             can_make_environments(toolchain)?;
-            (pip_resolve(), pip_install(interpreter))
+            (pip_resolve(sdists), pip_install(interpreter, sdists))
         }
     };
     resolve.files.push(file);
@@ -45,23 +45,29 @@ fn can_make_environments(toolchain: &Toolchain) -> Result<()> {
     }
 }
 
-fn uv_resolve() -> Step {
+fn uv_resolve(sdists: bool) -> Step {
     let command = uv(["pip", "compile"])
-        .args(["--python", "{python}", "--universal", "--generate-hashes", "--only-binary", ":all:"])
+        .args(["--python", "{python}", "--universal", "--generate-hashes"])
+        .args(only_wheels(sdists))
         .args(["--no-header", "--no-annotate", "--quiet", "--output-file", LOCK, REQUIREMENTS]);
     Step::new(Stage::Resolving, command, RESOLVE_LIMIT_S).with_registry(REGISTRY)
 }
 
-fn uv_install(interpreter: &str) -> Vec<Step> {
+fn uv_install(interpreter: &str, sdists: bool) -> Vec<Step> {
     let venv = uv(["venv"]).args(["--python", "{python}", "--no-project", "--quiet", "{env}"]);
     let install = uv(["pip", "install"])
-        .args(["--python", interpreter, "--require-hashes", "--no-deps", "--only-binary", ":all:"])
+        .args(["--python", interpreter, "--require-hashes", "--no-deps"])
+        .args(only_wheels(sdists))
         .args(["--link-mode", "copy", "--compile-bytecode", "--requirement", "{lock}"])
         .env("PYC_INVALIDATION_MODE", "UNCHECKED_HASH");
     vec![
         Step::new(Stage::Installing, venv, LOCAL_LIMIT_S).writing("{env}"),
         Step::new(Stage::Installing, install, INSTALL_LIMIT_S).with_registry(REGISTRY).writing("{env}"),
     ]
+}
+
+fn only_wheels(sdists: bool) -> impl Iterator<Item = &'static str> {
+    ["--only-binary", ":all:"].into_iter().filter(move |_| !sdists)
 }
 
 /// uv with nothing of the user's: no configuration file, no keyring, no Python but the one that was found.
@@ -74,16 +80,17 @@ fn uv(command: impl IntoIterator<Item = &'static str>) -> CommandLine {
         .env("NO_COLOR", "1")
 }
 
-fn pip_resolve() -> Step {
-    let mut resolve = Step::new(Stage::Resolving, pip("{python}", ["resolve", REQUIREMENTS, LOCK]), RESOLVE_LIMIT_S)
-        .with_registry(REGISTRY);
+fn pip_resolve(sdists: bool) -> Step {
+    let command = pip("{python}", ["resolve", REQUIREMENTS, LOCK]).args(only_wheels(sdists));
+    let mut resolve = Step::new(Stage::Resolving, command, RESOLVE_LIMIT_S).with_registry(REGISTRY);
     resolve.files.push(pip_script());
     resolve
 }
 
-fn pip_install(interpreter: &str) -> Vec<Step> {
+fn pip_install(interpreter: &str, sdists: bool) -> Vec<Step> {
     let venv = CommandLine::new("{python}").args(["-E", "-s", "-m", "venv", "--without-pip", "{env}"]);
-    let mut install = Step::new(Stage::Installing, pip(interpreter, ["install", "{lock}"]), INSTALL_LIMIT_S);
+    let command = pip(interpreter, ["install", "{lock}"]).args(only_wheels(sdists));
+    let mut install = Step::new(Stage::Installing, command, INSTALL_LIMIT_S);
     let mut compile = Step::new(Stage::Compiling, pip(interpreter, ["compile"]), LOCAL_LIMIT_S).writing("{env}");
     install.files.push(pip_script());
     compile.files.push(pip_script());

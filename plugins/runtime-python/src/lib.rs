@@ -1,7 +1,7 @@
 //! Servers in Python: source and dependencies become a plan of files, steps and a command.
 //!
 //! Environments are made by uv when the host finds it, and else by the pip that comes with Python. Only wheels are
-//! installed, so that no stranger's `setup.py` runs.
+//! installed, so that no stranger's `setup.py` runs, unless the operator allows it (`sdists`).
 
 mod config;
 mod description;
@@ -39,7 +39,7 @@ impl LanguageRuntime for Python {
     }
 
     fn plan(&self, _: &Cx, spec: &ServerSpec, toolchain: &Toolchain) -> Result<Plan> {
-        plan::plan(spec, toolchain)
+        plan::plan(spec, toolchain, self.config.sdists)
     }
 }
 

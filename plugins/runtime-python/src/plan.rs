@@ -8,8 +8,8 @@ use crate::{environment, lock, requirement::Requirements, script, sdk_versions};
 /// The file with the server's code.
 const MAIN: &str = "main.py";
 
-/// What to do so that the server runs.
-pub(crate) fn plan(spec: &ServerSpec, toolchain: &Toolchain) -> Result<Plan> {
+/// What to do so that the server runs; with `sdists` packages are built where there is no wheel of them.
+pub(crate) fn plan(spec: &ServerSpec, toolchain: &Toolchain, sdists: bool) -> Result<Plan> {
     if spec.files.contains_key(MAIN) {
         return Err(Error::invalid(format!("`files` has a `{MAIN}`, which is where `code` goes"))
             .hint("give the file another name, or pass it as `code`"));
@@ -26,7 +26,7 @@ pub(crate) fn plan(spec: &ServerSpec, toolchain: &Toolchain) -> Result<Plan> {
     let mut plan = Plan::run(run("{python}").arg("-S"));
     if !requirements.is_empty() {
         plan = Plan::run(run(environment::interpreter(toolchain)));
-        plan.environment = Some(environment::environment(requirements.to_text(), toolchain)?);
+        plan.environment = Some(environment::environment(requirements.to_text(), toolchain, sdists)?);
     }
     plan.run = plan.run.arg(format!("{{server}}/{MAIN}"));
     plan = plan.file(MAIN, &spec.code);

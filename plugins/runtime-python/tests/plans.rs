@@ -24,8 +24,12 @@ fn spec(code: &str, dependencies: &[&str]) -> ServerSpec {
 }
 
 fn plan(spec: &ServerSpec, toolchain: &Toolchain) -> Result<Plan> {
+    plan_as(Config::default(), spec, toolchain)
+}
+
+fn plan_as(config: Config, spec: &ServerSpec, toolchain: &Toolchain) -> Result<Plan> {
     let home = Home { data_dir: "/nonexistent".into() };
-    let python = ready(Python::init(Config::default(), home))?;
+    let python = ready(Python::init(config, home))?;
     python.plan(&Cx::detached(), spec, toolchain)
 }
 
@@ -62,6 +66,21 @@ fn with_packages(#[case] name: &str, #[case] programs: &[&str], #[case] platform
     let spec = spec("import requests\n", &["requests ^2.31", "Flask_Cors"]);
     let plan = without_script(plan(&spec, &toolchain(programs, platform)).unwrap());
     insta::assert_json_snapshot!(name, plan);
+}
+
+#[rstest]
+#[case::uv(&["python", "uv"])]
+#[case::pip(&["python"])]
+fn only_wheels_unless_the_operator_says_otherwise(#[case] programs: &[&str]) {
+    let spec = spec("import docopt\n", &["docopt"]);
+    let only_wheels = |sdists| {
+        let config = Config { sdists, ..Config::default() };
+        let plan = plan_as(config, &spec, &toolchain(programs, "linux-x86_64-gnu")).unwrap();
+        let environment = plan.environment.unwrap();
+        let steps = environment.resolve.steps.iter().chain(&environment.install);
+        steps.filter(|step| step.command.args.iter().any(|argument| argument == "--only-binary")).count()
+    };
+    assert_eq!((only_wheels(false), only_wheels(true)), (2, 0));
 }
 
 #[test]
