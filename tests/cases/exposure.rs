@@ -202,7 +202,7 @@ fn without_its_store_the_list_is_the_one_last_known() {
 }
 
 /// A server one of whose tools describes itself in other words whenever it is started.
-const SHIFTING: &str = r#"import json, os, sys
+const SHIFTING: &str = r#"import json, sys, time
 for line in sys.stdin:
     message = json.loads(line)
     result = {}
@@ -211,7 +211,7 @@ for line in sys.stdin:
                   "serverInfo": {"name": "shifting", "version": "1"}}
     elif message.get("method") == "tools/list":
         tool = lambda name, text: {"name": name, "description": text, "inputSchema": {"type": "object"}}
-        result = {"tools": [tool("steady", "Always the same"), tool("shifting", f"Another one: {os.getpid()}")]}
+        result = {"tools": [tool("steady", "Always the same"), tool("shifting", f"Another one: {time.time_ns()}")]}
     elif message.get("method") == "tools/call":
         result = {"content": [{"type": "text", "text": message["params"]["name"]}]}
     if "id" in message:
