@@ -18,7 +18,7 @@ use rmcp::{
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
-use tokio::net::unix::pipe;
+use tokio::{net::unix::pipe, time::timeout_at};
 
 use super::{
     calls::{Answer, Asker, Calls},
@@ -35,6 +35,8 @@ pub(super) struct Downstream {
     calls: Calls,
     ready: Vec<RxJsonRpcMessage<RoleClient>>,
     useless: Useless,
+    /// When a child that takes nothing any more is not listened to any longer.
+    silent_from: Option<Instant>,
 }
 
 /// What a child has lately said that nobody asked for.
@@ -46,6 +48,9 @@ struct Useless {
 
 /// How long a child may leave its standard input full before it counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the output of a child is still read when it takes no input any more: most have ended, and said why.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Bytes of the longest id of a child's request that is answered.
 const LONGEST_ID: usize = 256;
@@ -59,6 +64,7 @@ impl Downstream {
             calls,
             ready: Vec::new(),
             useless: Useless::default(),
+            silent_from: None,
         }
     }
 
@@ -220,7 +226,12 @@ impl Transport<RoleClient> for Downstream {
             _ => {}
         }
         let outbox = self.calls.outbox().clone();
-        async move { outbox.send(to_line(&item)?).await }
+        async move {
+            let line = to_line(&item)?;
+            // a child that takes nothing any more is known by its silence, behind the last that it says
+            let _ = outbox.send(line).await;
+            Ok(())
+        }
     }
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
@@ -233,10 +244,18 @@ impl Transport<RoleClient> for Downstream {
                 tokio::time::sleep(pause).await;
                 self.useless = Useless::default();
             }
-            let stuck = self.calls.outbox().broken();
-            let line = tokio::select! {
-                line = self.lines.next() => line,
-                () = stuck.cancelled() => Ok(None),
+            let stuck = self.calls.outbox().broken().clone();
+            let line = if stuck.is_cancelled() {
+                let until = *self.silent_from.get_or_insert_with(|| Instant::now() + LAST_WORDS);
+                match Instant::now() < until {
+                    true => timeout_at(until.into(), self.lines.next()).await.unwrap_or(Ok(None)),
+                    false => Ok(None),
+                }
+            } else {
+                tokio::select! {
+                    line = self.lines.next() => line,
+                    () = stuck.cancelled() => continue,
+                }
             };
             let (useful, bytes) = match line {
                 Ok(Some(Line::Whole(line))) => (self.accept(&line), line.len()),

@@ -287,3 +287,24 @@ fn on_one_line(json: Bytes) -> Bytes {
     }
     json.iter().map(|byte| if *byte == b'\r' { b' ' } else { *byte }).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_last_words_of_a_child_that_is_gone_are_kept() {
+        for _ in 0..100 {
+            let ((stdin, gone), (mut says, stdout)) = (pipe::pipe().unwrap(), pipe::pipe().unwrap());
+            drop(gone);
+            says.write_all(b"done\n").await.unwrap();
+            drop(says);
+            let stray = Ring::new(10, 1000);
+            let limits = SessionLimits { line_bytes: 1000, start: Duration::from_secs(5) };
+            let end = Session::open(stdin, stdout, stray.clone(), limits).await.unwrap_err();
+            assert_eq!((end, stray.tail(5).trim()), (CallEnd::SessionEnded, "done"));
+        }
+    }
+}
