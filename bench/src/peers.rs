@@ -37,6 +37,9 @@ pub(crate) struct Peers {
     host: PathBuf,
     python: PathBuf,
     script: PathBuf,
+    /// This program again, where a confined server may read it, and the configuration that says so.
+    echo: PathBuf,
+    config: PathBuf,
     folder: TempDir,
 }
 
@@ -54,7 +57,11 @@ impl Peers {
         if !python.is_file() {
             return Err(Error::unavailable("`python3` does not tell where it is").hint("put Python on the PATH"));
         }
-        Ok(Self { host, python, script, folder })
+        let (echo, config) = (folder.path().join("echo"), folder.path().join("perennial.toml"));
+        std::fs::create_dir(&echo)?;
+        std::fs::copy(std::env::current_exe()?, echo.join("perennial-bench"))?;
+        std::fs::write(&config, format!("[policy]\nread = [{}]\n", json!(echo)))?;
+        Ok(Self { host, python, script, echo, config, folder })
     }
 
     /// The host, with folders of its own that stay the same during the run.
@@ -64,6 +71,7 @@ impl Peers {
         for (name, folder) in [("DATA", "data"), ("CACHE", "cache"), ("STATE", "state"), ("RUNTIME", "runtime")] {
             command.env(format!("PERENNIAL_{name}_DIR"), self.folder.path().join(folder));
         }
+        command.env("PERENNIAL_CONFIG", &self.config);
         command.env("HOME", self.folder.path().join("home")).env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.envs(REGISTRIES.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         // where rustup's compilers are, although the home is another
@@ -119,21 +127,24 @@ impl Peers {
 
     /// A host with the echo server as its child; the id of the server.
     pub(crate) fn host_with_echo(&self) -> Result<(Client, Value)> {
-        Self::with_echo(self.host())
+        self.with_echo(self.host())
     }
 
     /// The same with nothing confined.
     pub(crate) fn free_host_with_echo(&self) -> Result<(Client, Value)> {
         let mut command = self.host();
         command.env("PERENNIAL_POLICY_SANDBOX", "off");
-        Self::with_echo(command)
+        self.with_echo(command)
     }
 
-    fn with_echo(host: Command) -> Result<(Client, Value)> {
+    fn with_echo(&self, host: Command) -> Result<(Client, Value)> {
         let mut client = Client::connect(host)?;
-        let echo = [std::env::current_exe()?.display().to_string(), echo::WORD.to_owned()];
+        let echo = [self.echo.join("perennial-bench").display().to_string(), echo::WORD.to_owned()];
         let code = format!("import os\nos.execv({}, {})\n", json!(echo[0]), json!(echo));
-        let created = client.tool("create-server-from-template", json!({ "language": "python", "code": code }))?;
+        let created = client.tool(
+            "create-server-from-template",
+            json!({ "language": "python", "code": code, "permissions": { "read": [self.echo] } }),
+        )?;
         match &created["serverId"] {
             Value::String(_) => Ok((client, created["serverId"].clone())),
             _ => Err(Error::internal(format!("the echo server was not created: {created}"))),
