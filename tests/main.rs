@@ -23,6 +23,7 @@ mod cases {
     mod moving;
     mod node;
     mod old_system;
+    mod passing;
     mod permissions;
     mod plugin_examples;
     mod plugins;

@@ -16,7 +16,7 @@ use crate::{
     egress::Gates,
     environment::{Environments, Prepared, STARTING},
     host::Settings,
-    mcp::{CallEnd, Session, SessionLimits},
+    mcp::{Asks, CallEnd, Session, SessionLimits},
     plugins::{Plugins, Runtime},
     policy::{Demand, Protected, Reachable},
     rights::Rights,
@@ -121,7 +121,8 @@ impl Launch {
         let stray = Ring::new(200, 64 * 1024);
         let settings = self.settings.get();
         let limits = SessionLimits { line_bytes: settings.line_bytes, start: settings.start_timeout };
-        let opening = Session::open(child.stdin, child.stdout, stray.clone(), limits);
+        let opening =
+            Session::open(child.stdin, child.stdout, stray.clone(), limits, Asks::Passed(rights.redactor.clone()));
         let opened = tokio::select! {
             opened = opening => opened,
             () = cx.cancelled() => Err(CallEnd::Cancelled),

@@ -1,14 +1,16 @@
 //! Asks the person behind a client, where the client can do that: by `elicitation/create`.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use perennial_sdk::BoxFuture;
 use rmcp::{
     RoleServer,
-    model::{ElicitRequestParams, ElicitationAction},
     service::{ElicitationMode, RequestContext},
 };
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::attending;
 
 /// Shows a person what a server asks for, and tells what they decide.
 pub type Ask = Arc<dyn Fn(String) -> BoxFuture<'static, Decision> + Send + Sync>;
@@ -23,9 +25,6 @@ pub enum Decision {
     /// It shall not run.
     Cancel,
 }
-
-/// How long a person may think about it.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 const APPROVE: &str = "approve";
 
@@ -55,17 +54,14 @@ pub(super) fn ask(context: &RequestContext<RoleServer>) -> Option<Ask> {
                 },
                 "required": ["decision"],
             });
-            let requested_schema = serde_json::from_value(schema).expect("the schema above is one");
-            let request = ElicitRequestParams::FormElicitationParams { meta: None, message, requested_schema };
-            match peer.create_elicitation_with_timeout(request, Some(PATIENCE)).await {
-                Ok(answer) => match answer.action {
-                    ElicitationAction::Accept => {
-                        let decision = answer.content.as_ref().and_then(|content| content.get("decision"));
-                        let approved = decision.and_then(|decision| decision.as_str()) == Some(APPROVE);
+            let request = json!({ "message": message, "requestedSchema": schema });
+            match attending::ask(&peer, "elicitation/create", Some(request), &CancellationToken::new()).await {
+                Ok(answer) => match answer["action"].as_str() {
+                    Some("accept") => {
+                        let approved = answer["content"]["decision"].as_str() == Some(APPROVE);
                         if approved { Decision::Approve } else { Decision::Defaults }
                     }
-                    ElicitationAction::Decline => Decision::Defaults,
-                    ElicitationAction::Cancel => Decision::Cancel,
+                    Some("cancel") => Decision::Cancel,
                     _ => Decision::Defaults,
                 },
                 Err(error) => {

@@ -10,15 +10,19 @@ use std::{
 use bytes::Bytes;
 use rmcp::{
     RoleClient,
-    model::{ErrorData, JsonRpcMessage, RequestId},
+    model::{ErrorCode, ErrorData, JsonRpcMessage, RequestId},
     service::RxJsonRpcMessage,
 };
 use serde_json::{Map, Value, json, value::RawValue};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{envelope::to_line, outbox::Outbox};
-use crate::supervisor::Ring;
+use super::{
+    envelope::to_line,
+    outbox::Outbox,
+    questions::{Hearer, METHODS, Questions},
+};
+use crate::{secrets::Redactor, supervisor::Ring};
 
 /// The requests that a child owes an answer.
 #[derive(Clone)]
@@ -49,6 +53,8 @@ pub(super) struct Waiting {
 struct Shared {
     outbox: Outbox,
     stray: Ring,
+    /// Of what the child was given.
+    redactor: Option<Redactor>,
     pending: Mutex<Pending>,
     tools_changed: Notify,
     ended: CancellationToken,
@@ -59,21 +65,32 @@ struct Pending {
     next: i64,
     ended: bool,
     requests: HashMap<i64, Asker>,
+    /// What the child itself asks, by its ids.
+    questions: HashMap<String, CancellationToken>,
 }
 
 pub(super) enum Asker {
-    Rmcp { id: RequestId, method: String },
-    Past { answer: oneshot::Sender<Answer>, progress: Option<ProgressSink> },
+    Rmcp {
+        id: RequestId,
+        method: String,
+    },
+    /// `questions` goes to the client of a call; what the host wants to know for itself has none.
+    Past {
+        answer: oneshot::Sender<Answer>,
+        progress: Option<ProgressSink>,
+        questions: Option<Questions>,
+    },
 }
 
 impl Calls {
     /// Wire ids start here: children that invent ids invent small ones.
     pub(super) const FIRST_ID: i64 = 1 << 40;
 
-    pub(super) fn new(outbox: Outbox, stray: Ring) -> Self {
+    pub(super) fn new(outbox: Outbox, stray: Ring, redactor: Option<Redactor>) -> Self {
         Self(Arc::new(Shared {
             outbox,
             stray,
+            redactor,
             pending: Mutex::default(),
             tools_changed: Notify::new(),
             ended: CancellationToken::new(),
@@ -93,10 +110,11 @@ impl Calls {
         method: &str,
         mut params: Map<String, Value>,
         progress: Option<ProgressSink>,
+        questions: Option<Questions>,
     ) -> io::Result<Waiting> {
         let (sender, answer) = oneshot::channel();
         let listened = progress.is_some();
-        let id = self.ask(Asker::Past { answer: sender, progress }).ok_or(io::ErrorKind::BrokenPipe)?;
+        let id = self.ask(Asker::Past { answer: sender, progress, questions }).ok_or(io::ErrorKind::BrokenPipe)?;
         let waiting = Waiting { id, answer, calls: self.clone(), answered: false };
         if listened {
             let meta = params.entry("_meta").or_insert_with(|| json!({}));
@@ -125,6 +143,11 @@ impl Calls {
     /// Fires when the child closed its output, or takes no input any more.
     pub(super) fn ended(&self) -> &CancellationToken {
         &self.0.ended
+    }
+
+    /// Finds what the child was given.
+    pub(super) fn redactor(&self) -> Option<&Redactor> {
+        self.0.redactor.as_ref()
     }
 
     /// Waits for the child to say that its tools changed.
@@ -172,6 +195,66 @@ impl Calls {
             _ => None,
         });
         sink.map(|sink| sink(params)).is_some()
+    }
+
+    /// Passes a request of the child on to the client whose call it belongs to. One that is refused is answered here.
+    pub(super) fn child_asks(&self, method: &str, id: &RawValue, params: Option<&RawValue>) {
+        let hearer = Hearer::Child { calls: self.clone(), id: id.to_owned() };
+        let withdrawn = CancellationToken::new();
+        if !METHODS.contains(&method) {
+            let unknown = ErrorData::new(ErrorCode::METHOD_NOT_FOUND, "the host does not offer this method", None);
+            return hearer.hears(Err(unknown));
+        }
+        let put = match self.caller(id, &withdrawn) {
+            Ok(questions) => questions.put(method, params, self.0.redactor.as_ref(), withdrawn, hearer),
+            Err(why) => Err((hearer, ErrorData::invalid_request(why, None))),
+        };
+        if let Err((hearer, error)) = put {
+            hearer.hears(Err(error));
+        }
+    }
+
+    /// The one client whose call the child works on, once its question is entered.
+    fn caller(&self, id: &RawValue, withdrawn: &CancellationToken) -> Result<Questions, &'static str> {
+        let mut pending = self.pending();
+        let mut callers = pending.requests.values().filter_map(|asker| match asker {
+            Asker::Past { questions, .. } => questions.clone(),
+            Asker::Rmcp { .. } => None,
+        });
+        let caller = match (callers.next(), callers.next()) {
+            (Some(one), None) => one,
+            (None, _) => {
+                return Err("no call is in flight that this could belong to, and clients are asked within calls");
+            }
+            (Some(_), Some(_)) => {
+                return Err("several calls are in flight, and it cannot be told which of them this belongs to");
+            }
+        };
+        drop(callers);
+        if pending.questions.contains_key(id.get()) {
+            return Err("the id is that of a request still in flight");
+        }
+        pending.questions.insert(id.get().to_owned(), withdrawn.clone());
+        Ok(caller)
+    }
+
+    /// The child cancelled a request of its own.
+    pub(super) fn withdraw(&self, params: Option<&RawValue>) {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Cancelled<'a> {
+            #[serde(borrow)]
+            request_id: &'a RawValue,
+        }
+        let cancelled = params.and_then(|params| serde_json::from_str::<Cancelled<'_>>(params.get()).ok());
+        if let Some(withdrawn) = cancelled.and_then(|it| self.pending().questions.remove(it.request_id.get())) {
+            withdrawn.cancel();
+        }
+    }
+
+    /// A request of the child has its answer.
+    pub(super) fn closes_question(&self, id: &RawValue) {
+        self.pending().questions.remove(id.get());
     }
 
     /// Waits until nothing is asked any more.

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
-use perennial_sdk::{ClientIdentity, Error, ToolDefinition};
+use perennial_sdk::{BoxFuture, ClientIdentity, Error, ToolDefinition};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
@@ -18,9 +18,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Reply, Wire, asking,
+    caller::Inputs,
     calls::ProgressSink,
+    conversation::{Round, Subject, converse, is_stateless},
     outbox::Outbox,
     session::tool_result,
+    suspended::Suspended,
     upstream::{InFlight, Upstream},
 };
 use crate::{
@@ -36,6 +39,7 @@ struct Server {
     registry: Arc<Registry>,
     outbox: Outbox,
     in_flight: InFlight,
+    suspended: Suspended,
 }
 
 /// Answers the client until it closes its end or `stop` fires. `ended` fires as soon as no further request will come,
@@ -54,7 +58,13 @@ pub async fn serve(
     let upstream = Upstream::new(reader, writer, host.settings.get().line_bytes, ended.clone());
     let outbox = upstream.outbox();
     let added = registry.changes();
-    let server = Server { host, registry, outbox: outbox.clone(), in_flight: upstream.in_flight() };
+    let server = Server {
+        host,
+        registry,
+        outbox: outbox.clone(),
+        in_flight: upstream.in_flight(),
+        suspended: Suspended::default(),
+    };
     match server.serve_with_ct(upstream, stop).await {
         Ok(running) => {
             let initialised = running.peer().peer_info().is_some_and(|client| client.protocol_version.has_initialize());
@@ -101,7 +111,7 @@ impl ServerHandler for Server {
 
     async fn call_tool(
         &self,
-        params: CallToolRequestParams,
+        mut params: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let registry = &self.registry;
@@ -109,15 +119,26 @@ impl ServerHandler for Server {
             let known = registry.names().join(", ");
             return Err(ErrorData::invalid_params(format!("unknown tool `{}`; there are: {known}", params.name), None));
         };
-        let call = Call {
-            host: self.host.clone(),
-            cancelled: context.ct.clone(),
-            progress: self.progress_sink(&context),
-            meta: passed_on_meta(&context),
-            ask: asking::ask(&context),
-            client: context.client_info().map(|client| ClientIdentity::new(&client.name, &client.version)),
+        let inputs = Inputs {
+            responses: params.input_responses.take().map(|responses| responses.into_iter().collect()),
+            state: params.request_state.take(),
         };
-        let reply = tool.call(call, params.arguments.unwrap_or_default()).await;
+        let subject = Subject::of(&context, &("tools/call", &params.name, &params.arguments));
+        let begin = |Round { caller, cancelled, progress }| -> BoxFuture<'static, _> {
+            let call = Call {
+                host: self.host.clone(),
+                cancelled,
+                progress,
+                meta: passed_on_meta(&context),
+                ask: asking::ask(&context),
+                caller,
+                client: context.client_info().map(|client| ClientIdentity::new(&client.name, &client.version)),
+            };
+            let arguments = params.arguments.unwrap_or_default();
+            Box::pin(async move { Ok(tool.call(call, arguments).await) })
+        };
+        let progress = self.progress_sink(&context);
+        let reply = converse(&self.suspended, &context, progress, subject, inputs, begin).await?;
         Ok(CallToolResponse::Complete(self.result(reply, &context)))
     }
 }
@@ -134,8 +155,7 @@ impl Server {
                 }
             },
             Reply::Passed(passed) => {
-                let modern = context.protocol_version().is_some_and(|version| !version.has_initialize());
-                let passed = if modern { passed.with_result_type() } else { passed };
+                let passed = if is_stateless(context) { passed.with_result_type() } else { passed };
                 // a request that nobody waits for any more gets no answer, whatever is returned here
                 self.in_flight.park(&context.id, passed);
                 CallToolResult::default()

@@ -5,29 +5,35 @@ use std::{fmt, time::Duration};
 use bytes::{BufMut, Bytes, BytesMut};
 use perennial_sdk::ToolDefinition;
 use rmcp::{
-    ClientHandler, RoleClient,
-    model::{ClientCapabilities, ClientConfig, Implementation, ProtocolVersion},
-    service::{ClientInitializeError, ClientLifecycleMode, ClientServiceExt, RunningService},
+    RoleClient,
+    model::{Implementation, ProtocolVersion, RequestMetaObject},
+    service::{ClientInitializeError, RunningService},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::{
     net::unix::pipe,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Passed,
+    caller::Caller,
     calls::{Answer, Calls, ProgressSink},
     downstream::Downstream,
+    handshake::{self, Host},
+    questions::Questions,
     result::ResultShape,
+    rounds::{InputRequired, MOST_ROUNDS},
 };
-use crate::supervisor::Ring;
+use crate::{secrets::Redactor, supervisor::Ring};
 
-/// The MCP conversation with a child process: opened by `initialize`, ended when the child closes its output.
+/// The MCP conversation with a child process, of either era: ended when the child closes its output.
 pub struct Session {
     calls: Calls,
+    /// Whether every request says for itself what others say once, by `initialize`.
+    stateless: bool,
     /// Bytes of the longest list of tools, all its pages together.
     list_bytes: usize,
     running: RunningService<RoleClient, Host>,
@@ -40,6 +46,15 @@ pub struct SessionLimits {
     pub line_bytes: usize,
     /// How long `initialize` and the first `tools/list` may take together.
     pub start: Duration,
+}
+
+/// What becomes of what a child asks of clients.
+#[derive(Debug, Clone)]
+pub enum Asks {
+    /// It is refused, and the child knows beforehand that it is.
+    Refused,
+    /// It reaches the client whose call it belongs to, without the values that the child was given.
+    Passed(Option<Redactor>),
 }
 
 /// A call of a child's tool.
@@ -56,6 +71,19 @@ pub struct ToolCall {
     pub limit: Duration,
     /// The caller gave up.
     pub cancelled: CancellationToken,
+    /// The client that the child may ask.
+    pub caller: Caller,
+}
+
+/// A request that passes through to a child.
+struct Request {
+    method: &'static str,
+    params: Map<String, Value>,
+    meta: Map<String, Value>,
+    progress: Option<ProgressSink>,
+    limit: Duration,
+    cancelled: CancellationToken,
+    caller: Caller,
 }
 
 /// Why a child gave no result.
@@ -82,9 +110,6 @@ pub enum CallEnd {
 
 const MOST_PAGES: usize = 100;
 
-#[derive(Clone)]
-struct Host;
-
 impl Session {
     /// Opens the conversation and asks for the tools.
     ///
@@ -95,17 +120,23 @@ impl Session {
         stdout: pipe::Receiver,
         stray: Ring,
         limits: SessionLimits,
+        asks: Asks,
     ) -> Result<(Self, Vec<ToolDefinition>), CallEnd> {
         let deadline = Instant::now() + limits.start;
-        let downstream = Downstream::new(stdin, stdout, stray, limits.line_bytes);
+        let (passes_on, redactor) = match asks {
+            Asks::Refused => (false, None),
+            Asks::Passed(redactor) => (true, redactor),
+        };
+        let downstream = Downstream::new(stdin, stdout, stray, limits.line_bytes, redactor);
         let calls = downstream.calls();
-        let handshake = Host.serve_with_lifecycle(downstream, ClientLifecycleMode::Initialize);
+        let handshake = handshake::begin(Host { passes_on }, downstream);
         let running = match timeout_at(deadline, handshake).await {
             Ok(Ok(running)) => running,
             Ok(Err(error)) => return Err(error.into()),
             Err(_) => return Err(CallEnd::TimedOut(limits.start)),
         };
-        let session = Self { calls, list_bytes: limits.line_bytes, running };
+        let stateless = running.peer().peer_info().is_some_and(|info| !info.protocol_version.has_initialize());
+        let session = Self { calls, stateless, list_bytes: limits.line_bytes, running };
         let tools = match timeout_at(deadline, session.tools()).await {
             Ok(tools) => tools?,
             Err(_) => return Err(CallEnd::TimedOut(limits.start)),
@@ -133,10 +164,10 @@ impl Session {
         let mut cursor = None;
         let mut room = self.list_bytes;
         for _ in 0..MOST_PAGES {
-            let params = cursor.iter().map(|cursor: &String| ("cursor".to_owned(), json!(cursor))).collect();
-            let mut waiting =
-                self.calls.request("tools/list", params, None).await.map_err(|_| CallEnd::SessionEnded)?;
-            let raw = waiting.answer().await.ok_or(CallEnd::SessionEnded)?.result()?;
+            let mut params: Map<_, _> =
+                cursor.iter().map(|cursor: &String| ("cursor".to_owned(), json!(cursor))).collect();
+            self.introduce(&mut params, &Caller::default());
+            let raw = self.once("tools/list", params, None, None).await?;
             room = room.checked_sub(raw.len()).ok_or_else(|| {
                 let mib = self.list_bytes / (1024 * 1024);
                 CallEnd::Unusable(format!("its list of tools is longer than {mib} MiB (`limits.line_mb`)"))
@@ -157,23 +188,75 @@ impl Session {
     /// # Errors
     /// See [`CallEnd`]. A cancelled or late call is cancelled at the child, and its late answer goes nowhere.
     pub async fn call(&self, call: ToolCall) -> Result<Passed, CallEnd> {
-        let ToolCall { name, arguments, meta, progress, limit, cancelled } = call;
+        let ToolCall { name, arguments, meta, progress, limit, cancelled, caller } = call;
         let mut params = Map::with_capacity(3);
         params.insert("name".into(), name.into());
         params.insert("arguments".into(), arguments.into());
+        let method = "tools/call";
+        tool_result(self.pass(Request { method, params, meta, progress, limit, cancelled, caller }).await?)
+    }
+
+    /// Passes a request on. What its client takes to answer the child's own questions does not count as the child's time.
+    async fn pass(&self, request: Request) -> Result<Bytes, CallEnd> {
+        let (limit, cancelled) = (request.limit, request.cancelled.clone());
+        let questions = request.caller.questions.clone();
+        tokio::select! {
+            biased;
+            answer = self.rounds(request) => answer,
+            () = out_of_time(limit, &questions) => Err(CallEnd::TimedOut(limit)),
+            () = cancelled.cancelled() => Err(CallEnd::Cancelled),
+        }
+    }
+
+    /// Asks until there is a result, or one that the client knows how to go on from.
+    async fn rounds(&self, request: Request) -> Result<Bytes, CallEnd> {
+        let Request { method, mut params, meta, progress, caller, .. } = request;
         if !meta.is_empty() {
             params.insert("_meta".into(), meta.into());
         }
-        let answered = async {
-            let mut waiting =
-                self.calls.request("tools/call", params, progress).await.map_err(|_| CallEnd::SessionEnded)?;
-            waiting.answer().await.ok_or(CallEnd::SessionEnded)?.result()
-        };
-        let raw = tokio::select! {
-            answer = timeout(limit, answered) => answer.unwrap_or(Err(CallEnd::TimedOut(limit)))?,
-            () = cancelled.cancelled() => return Err(CallEnd::Cancelled),
-        };
-        tool_result(raw)
+        self.introduce(&mut params, &caller);
+        let Caller { questions, mut inputs, stateless } = caller;
+        if !self.stateless || stateless {
+            if self.stateless {
+                inputs.insert_into(&mut params);
+            }
+            return self.once(method, params, progress, Some(questions)).await;
+        }
+        for _ in 0..MOST_ROUNDS {
+            let mut params = params.clone();
+            inputs.insert_into(&mut params);
+            let raw = self.once(method, params, progress.clone(), Some(questions.clone())).await?;
+            match InputRequired::of(&raw) {
+                None => return Ok(raw),
+                Some(required) => inputs = required.answered(&questions, self.calls.redactor()).await?,
+            }
+        }
+        Err(CallEnd::Unusable(format!("it asked for input more than {MOST_ROUNDS} times")))
+    }
+
+    async fn once(
+        &self,
+        method: &str,
+        params: Map<String, Value>,
+        progress: Option<ProgressSink>,
+        questions: Option<Questions>,
+    ) -> Result<Bytes, CallEnd> {
+        let asked = self.calls.request(method, params, progress, questions).await;
+        asked.map_err(|_| CallEnd::SessionEnded)?.answer().await.ok_or(CallEnd::SessionEnded)?.result()
+    }
+
+    /// Says with the request what a child of 2026-07-28 has not been told before.
+    fn introduce(&self, params: &mut Map<String, Value>, caller: &Caller) {
+        if !self.stateless {
+            return;
+        }
+        let us = Implementation::new("perennial", env!("CARGO_PKG_VERSION"));
+        let context =
+            RequestMetaObject::with_client_context(ProtocolVersion::V_2026_07_28, us, caller.questions.capabilities());
+        let meta = params.entry("_meta").or_insert_with(|| json!({}));
+        if let (Some(meta), Ok(Value::Object(context))) = (meta.as_object_mut(), serde_json::to_value(context)) {
+            meta.extend(context);
+        }
     }
 
     /// Waits until the child says that its tools changed.
@@ -210,14 +293,6 @@ impl fmt::Debug for Session {
     }
 }
 
-impl ClientHandler for Host {
-    fn get_info(&self) -> ClientConfig {
-        let us = Implementation::new("perennial", env!("CARGO_PKG_VERSION"));
-        // the default would offer 2026-07-28 inside `initialize`, which that revision does not have
-        ClientConfig::new(ClientCapabilities::default(), us).with_protocol_version(ProtocolVersion::V_2025_11_25)
-    }
-}
-
 impl Answer {
     fn result(self) -> Result<Bytes, CallEnd> {
         match self {
@@ -241,6 +316,19 @@ impl From<ClientInitializeError> for CallEnd {
             }
             other => Self::Unusable(other.to_string()),
         }
+    }
+}
+
+/// Waits until a child has used up its time.
+async fn out_of_time(limit: Duration, questions: &Questions) {
+    let begun = Instant::now();
+    loop {
+        let left = (limit + questions.waited()).saturating_sub(begun.elapsed());
+        if left.is_zero() {
+            return;
+        }
+        // while the client is asked, what is left stays the same
+        tokio::time::sleep(left.max(Duration::from_millis(50))).await;
     }
 }
 

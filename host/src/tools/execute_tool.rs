@@ -108,6 +108,7 @@ pub(super) async fn execute(
             progress: call.progress.map(|sink| redacting(sink, redactor.clone())),
             limit,
             cancelled: call.cancelled,
+            caller: call.caller,
         })
         .await;
     server.touch();

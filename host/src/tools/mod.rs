@@ -35,7 +35,7 @@ pub use target::start_saved;
 use crate::{
     audit::{Asked, Event},
     host::Host,
-    mcp::{Ask, ProgressSink, Reply, Said},
+    mcp::{Ask, Caller, ProgressSink, Reply, Said},
 };
 
 /// A tool of the registry.
@@ -59,6 +59,8 @@ pub struct Call {
     pub meta: Map<String, Value>,
     /// Asks the person, where the client can.
     pub ask: Option<Ask>,
+    /// The client, as far as a called server has to do with it.
+    pub caller: Caller,
     /// The program that asks, by what it says of itself.
     pub client: Option<ClientIdentity>,
 }
