@@ -9,6 +9,7 @@
 mod cases {
     mod arguments;
     mod audit;
+    mod bytes;
     mod cache;
     mod changes;
     mod children;
