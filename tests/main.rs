@@ -23,6 +23,7 @@ mod cases {
     mod library;
     mod moving;
     mod node;
+    mod offering;
     mod old_system;
     mod passing;
     mod permissions;

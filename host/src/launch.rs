@@ -13,10 +13,12 @@ use tokio::time::timeout;
 use crate::{
     blocking::blocking,
     current::Current,
+    definitions::clean_others,
     egress::Gates,
     environment::{Environments, Prepared, STARTING},
     host::Settings,
     mcp::{Asks, CallEnd, Session, SessionLimits},
+    offers::{Offered, Offers},
     plugins::{Plugins, Runtime},
     policy::{Demand, Protected, Reachable},
     rights::Rights,
@@ -49,6 +51,8 @@ pub struct Launch {
     pub secrets: Secrets,
     /// What no grant includes by the way.
     pub protected: Arc<Protected>,
+    /// What saved servers were seen to offer beside tools.
+    pub offered: Arc<Offered>,
 }
 
 /// Where a server works.
@@ -89,6 +93,7 @@ pub struct Instance {
     pub rights: Rights,
     stray: Ring,
     tools: Mutex<Arc<Toolset>>,
+    offers: Mutex<Arc<Offers>>,
     source: SourceFolder,
     // keeps the environment from being removed
     _prepared: Prepared,
@@ -133,6 +138,7 @@ impl Launch {
                     session,
                     process: child.process,
                     tools: Mutex::new(Arc::new(Toolset::new(redacted(&rights, tools)))),
+                    offers: Mutex::default(),
                     rights,
                     stray,
                     source,
@@ -253,6 +259,25 @@ impl Instance {
             let tools = Toolset::new(redacted(&self.rights, tools));
             *self.tools.lock().expect("no holder panics") = Arc::new(tools);
         }
+    }
+
+    /// What it offers beside tools, as far as it was asked.
+    pub fn offers(&self) -> Arc<Offers> {
+        self.offers.lock().expect("no holder panics").clone()
+    }
+
+    /// Asks it what it offers beside tools.
+    pub async fn look_at_offers(&self) {
+        let mut offers = self.session.offers().await;
+        for definitions in [&mut offers.prompts, &mut offers.resources, &mut offers.templates] {
+            clean_others(definitions);
+            if let Some(redactor) = &self.rights.redactor {
+                for definition in definitions {
+                    redactor.value(definition);
+                }
+            }
+        }
+        *self.offers.lock().expect("no holder panics") = Arc::new(offers);
     }
 
     /// Waits until no further call can be answered, and sees to it that the process ends then.

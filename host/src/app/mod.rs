@@ -52,6 +52,7 @@ use crate::{
     launch::Launch,
     library::Library,
     mcp::{Wire, server},
+    offers::Offered,
     plugins::{Plugins, Surroundings},
     policy::{Ceiling, Protected},
     secrets::Secrets,
@@ -103,6 +104,7 @@ impl App {
         };
         let (gates, secrets) = (Gates::new(), Secrets::in_folder(&directories.data));
         let own = own_folders(config, directories);
+        let offered = Arc::new(Offered::new(&directories.state, &storage.location()));
         let launch = Arc::new(Launch {
             plugins: plugins.clone(),
             toolchains: Arc::new(Toolchains::new(
@@ -123,6 +125,7 @@ impl App {
             gates,
             secrets: secrets.clone(),
             protected: Arc::new(Protected::new(own)),
+            offered: offered.clone(),
         });
         let library = Arc::new(Library::new(
             storage,
@@ -144,6 +147,7 @@ impl App {
                 plugins,
                 library,
                 exposure,
+                offered,
                 catalog: Arc::new(Catalog::new(launch.clone())),
                 audit: Audit::new(&directories.state),
                 secrets,

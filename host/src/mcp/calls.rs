@@ -14,7 +14,7 @@ use rmcp::{
     service::RxJsonRpcMessage,
 };
 use serde_json::{Map, Value, json, value::RawValue};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -39,6 +39,15 @@ pub(super) enum Answer {
     Unusable(String),
 }
 
+/// What a child tells of itself, beside its tools.
+#[derive(Debug, Clone)]
+pub enum News {
+    /// It offers other prompts or resources than before.
+    Offers,
+    /// This resource changed.
+    Updated(String),
+}
+
 /// Takes the `params` of progress notifications.
 pub type ProgressSink = Arc<dyn Fn(Map<String, Value>) + Send + Sync>;
 
@@ -57,6 +66,7 @@ struct Shared {
     redactor: Option<Redactor>,
     pending: Mutex<Pending>,
     tools_changed: Notify,
+    news: broadcast::Sender<News>,
     ended: CancellationToken,
 }
 
@@ -93,6 +103,7 @@ impl Calls {
             redactor,
             pending: Mutex::default(),
             tools_changed: Notify::new(),
+            news: broadcast::Sender::new(64),
             ended: CancellationToken::new(),
         }))
     }
@@ -153,6 +164,26 @@ impl Calls {
     /// Waits for the child to say that its tools changed.
     pub(super) async fn tools_changed(&self) {
         self.0.tools_changed.notified().await;
+    }
+
+    /// Hears what the child tells from now on.
+    pub(super) fn news(&self) -> broadcast::Receiver<News> {
+        self.0.news.subscribe()
+    }
+
+    pub(super) fn tell(&self, news: News) {
+        let _ = self.0.news.send(news);
+    }
+
+    /// A resource changed, by the `params` of the notification.
+    pub(super) fn tell_updated(&self, params: Option<&RawValue>) {
+        #[derive(serde::Deserialize)]
+        struct Updated {
+            uri: String,
+        }
+        if let Some(Ok(Updated { uri })) = params.map(|params| serde_json::from_str(params.get())) {
+            self.tell(News::Updated(uri));
+        }
     }
 
     pub(super) fn tell_tools_changed(&self) {

@@ -68,6 +68,13 @@ pub(super) async fn converse(
     suspended.turn(work, &context.ct, &bound_to).await
 }
 
+impl Round {
+    /// Of a request in which no child asks anything.
+    pub(super) fn plain(context: &RequestContext<RoleServer>) -> Self {
+        Self { caller: Caller::default(), cancelled: context.ct.clone(), progress: None }
+    }
+}
+
 impl Subject {
     /// Of a request of a client that says all of itself in each; of others none is needed.
     pub(super) fn of(context: &RequestContext<RoleServer>, about: &impl Serialize) -> Option<Self> {

@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 use tokio::net::unix::pipe;
 
 use super::{
-    calls::{Answer, Asker, Calls},
+    calls::{Answer, Asker, Calls, News},
     envelope::{Envelope, to_line, trimmed},
     lines::{Line, Lines},
     outbox::Outbox,
@@ -160,6 +160,10 @@ impl Downstream {
         match (method, envelope.id) {
             ("notifications/progress", None) => return self.calls.progress(envelope.params),
             ("notifications/tools/list_changed", None) => self.calls.tell_tools_changed(),
+            ("notifications/prompts/list_changed" | "notifications/resources/list_changed", None) => {
+                self.calls.tell(News::Offers);
+            }
+            ("notifications/resources/updated", None) => self.calls.tell_updated(envelope.params),
             ("notifications/cancelled", None) => self.calls.withdraw(envelope.params),
             (_, None) => {}
             ("ping", Some(id)) => {

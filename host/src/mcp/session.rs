@@ -6,13 +6,14 @@ use bytes::{BufMut, Bytes, BytesMut};
 use perennial_sdk::ToolDefinition;
 use rmcp::{
     RoleClient,
-    model::{Implementation, ProtocolVersion, RequestMetaObject},
+    model::{Implementation, ProtocolVersion, RequestMetaObject, ServerCapabilities},
     service::{ClientInitializeError, RunningService},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::{
     net::unix::pipe,
+    sync::broadcast,
     time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Passed,
     caller::Caller,
-    calls::{Answer, Calls, ProgressSink},
+    calls::{Answer, Calls, News, ProgressSink},
     downstream::Downstream,
     handshake::{self, Host},
     questions::Questions,
@@ -76,14 +77,21 @@ pub struct ToolCall {
 }
 
 /// A request that passes through to a child.
-struct Request {
-    method: &'static str,
-    params: Map<String, Value>,
-    meta: Map<String, Value>,
-    progress: Option<ProgressSink>,
-    limit: Duration,
-    cancelled: CancellationToken,
-    caller: Caller,
+pub struct Request {
+    /// What is asked.
+    pub method: &'static str,
+    /// Its parameters, without `_meta`.
+    pub params: Map<String, Value>,
+    /// See [`ToolCall::meta`].
+    pub meta: Map<String, Value>,
+    /// See [`ToolCall::progress`].
+    pub progress: Option<ProgressSink>,
+    /// How long the child may take.
+    pub limit: Duration,
+    /// The caller gave up.
+    pub cancelled: CancellationToken,
+    /// The client that the child may ask.
+    pub caller: Caller,
 }
 
 /// Why a child gave no result.
@@ -149,38 +157,48 @@ impl Session {
     /// # Errors
     /// When the session ends or the child refuses.
     pub async fn tools(&self) -> Result<Vec<ToolDefinition>, CallEnd> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct ToolsPage {
-            #[serde(default)]
-            tools: Vec<Value>,
-            #[serde(default)]
-            next_cursor: Option<String>,
-        }
         if self.running.peer().peer_info().is_some_and(|info| info.capabilities.tools.is_none()) {
             return Ok(Vec::new());
         }
-        let mut tools = Vec::new();
+        Ok(self.pages("tools/list", "tools").await?.into_iter().filter_map(readable_tool).collect())
+    }
+
+    /// All pages of a list.
+    pub(super) async fn pages(&self, method: &str, member: &str) -> Result<Vec<Value>, CallEnd> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Page {
+            #[serde(default)]
+            next_cursor: Option<String>,
+            #[serde(flatten)]
+            members: Map<String, Value>,
+        }
+        let mut listed = Vec::new();
         let mut cursor = None;
         let mut room = self.list_bytes;
         for _ in 0..MOST_PAGES {
             let mut params: Map<_, _> =
                 cursor.iter().map(|cursor: &String| ("cursor".to_owned(), json!(cursor))).collect();
             self.introduce(&mut params, &Caller::default());
-            let raw = self.once("tools/list", params, None, None).await?;
+            let raw = self.once(method, params, None, None).await?;
             room = room.checked_sub(raw.len()).ok_or_else(|| {
                 let mib = self.list_bytes / (1024 * 1024);
-                CallEnd::Unusable(format!("its list of tools is longer than {mib} MiB (`limits.line_mb`)"))
+                CallEnd::Unusable(format!("the answer to `{method}` is longer than {mib} MiB (`limits.line_mb`)"))
             })?;
-            let page: ToolsPage = serde_json::from_slice(&raw)
-                .map_err(|error| CallEnd::Unusable(format!("the answer to `tools/list` does not fit: {error}")))?;
-            tools.extend(page.tools.into_iter().filter_map(readable_tool));
-            cursor = page.next_cursor.filter(|next| Some(next) != cursor.as_ref());
+            let unfit = |why: String| CallEnd::Unusable(format!("the answer to `{method}` does not fit: {why}"));
+            let Page { next_cursor, mut members } =
+                serde_json::from_slice(&raw).map_err(|error| unfit(error.to_string()))?;
+            match members.remove(member) {
+                Some(Value::Array(items)) => listed.extend(items),
+                None => {}
+                Some(_) => return Err(unfit(format!("`{member}` is no list"))),
+            }
+            cursor = next_cursor.filter(|next| Some(next) != cursor.as_ref());
             if cursor.is_none() {
                 break;
             }
         }
-        Ok(tools)
+        Ok(listed)
     }
 
     /// Calls a tool; the result is the child's own, byte for byte.
@@ -197,7 +215,7 @@ impl Session {
     }
 
     /// Passes a request on. What its client takes to answer the child's own questions does not count as the child's time.
-    async fn pass(&self, request: Request) -> Result<Bytes, CallEnd> {
+    pub(super) async fn pass(&self, request: Request) -> Result<Bytes, CallEnd> {
         let (limit, cancelled) = (request.limit, request.cancelled.clone());
         let questions = request.caller.questions.clone();
         tokio::select! {
@@ -234,7 +252,7 @@ impl Session {
         Err(CallEnd::Unusable(format!("it asked for input more than {MOST_ROUNDS} times")))
     }
 
-    async fn once(
+    pub(super) async fn once(
         &self,
         method: &str,
         params: Map<String, Value>,
@@ -264,6 +282,11 @@ impl Session {
         self.calls.tools_changed().await;
     }
 
+    /// Hears what the child tells of itself from now on.
+    pub fn news(&self) -> broadcast::Receiver<News> {
+        self.calls.news()
+    }
+
     /// Waits until the child has closed its output, or takes no input any more.
     pub async fn ended(&self) {
         self.calls.ended().cancelled().await;
@@ -277,6 +300,11 @@ impl Session {
     /// Closes the child's input, which asks it to end, and fails the calls that still wait.
     pub fn close(&self) {
         self.calls.close();
+    }
+
+    /// What the child says that it can do.
+    pub(super) fn capabilities(&self) -> ServerCapabilities {
+        self.running.peer().peer_info().map(|info| info.capabilities.clone()).unwrap_or_default()
     }
 
     /// What the child says of itself: its name and version.
@@ -369,7 +397,7 @@ pub(super) fn tool_result(raw: Bytes) -> Result<Passed, CallEnd> {
 }
 
 /// JSON without carriage returns, which stand between its parts alone: some clients end a line there.
-fn on_one_line(json: Bytes) -> Bytes {
+pub(super) fn on_one_line(json: Bytes) -> Bytes {
     if memchr::memchr(b'\r', &json).is_none() {
         return json;
     }

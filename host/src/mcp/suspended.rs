@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use rmcp::model::{ErrorCode, ErrorData, RequestStateCodec, SealOptions};
@@ -59,6 +60,9 @@ pub(super) enum State {
     Child(String),
 }
 
+/// How long a first question waits for others to go with it.
+const BREATH: Duration = Duration::from_millis(20);
+
 /// Work that waits at once, of all clients.
 const MOST: usize = 256;
 
@@ -84,6 +88,8 @@ impl Suspended {
                 () = cancelled.cancelled() => return Err(failed("cancelled")),
             }
         }
+        // what is asked in one breath makes one round
+        sleep(BREATH).await;
         while let Ok(question) = work.questions.try_recv() {
             work.take(question);
         }

@@ -14,6 +14,7 @@ mod input;
 mod list_saved_servers;
 mod list_servers;
 mod load_saved_server;
+mod offered;
 mod patience;
 mod registry;
 mod save_server;
@@ -29,6 +30,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
+pub use offered::{Failure, ask_saved, watch_saved};
 pub use registry::Registry;
 pub use target::start_saved;
 
