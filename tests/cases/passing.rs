@@ -270,3 +270,65 @@ fn no_question_tells_a_secret() {
     assert_eq!(told(host.reply(&call)), json!([{"action": "decline"}]));
     assert!(host.close().success());
 }
+
+/// The levels of what was logged so far.
+fn logged(host: &mut TestHost) -> Vec<String> {
+    let mut levels = Vec::new();
+    let answer = host.request("ping", json!({}));
+    assert_eq!(answer["result"], json!({}));
+    while let Some(message) = host.receive_aside() {
+        if message["method"] == "notifications/message" {
+            assert_eq!(message["params"]["logger"], "its own", "{message}");
+            levels.push(message["params"]["level"].as_str().unwrap().to_owned());
+        }
+    }
+    levels
+}
+
+#[test]
+fn what_a_child_logs_reaches_the_client_of_the_call() {
+    let home = TestHome::new().config("[policy]\nenv = [\"LEAKED_KEY\"]\n").env("LEAKED_KEY", "a-value-nobody-knows");
+    let mut host = client(&home, json!({}));
+    let id = host.create(json!({"language": "python", "code": LEGACY, "permissions": {"env": ["LEAKED_KEY"]}}));
+    host.execute(&id, "log", json!({})).ok();
+    assert_eq!(logged(&mut host), ["debug", "info", "error"], "in front of the result");
+    assert_eq!(host.request("logging/setLevel", json!({"level": "info"}))["result"], json!({}));
+    host.execute(&id, "log", json!({})).ok();
+    assert_eq!(logged(&mut host), ["info", "error"]);
+    let heard = told(host.execute(&id, "recall", json!({})))["heard"].clone();
+    assert_eq!(heard, json!(["info"]), "the child was asked once");
+    let call = host
+        .begin_call("execute-tool", json!({"serverId": id, "toolName": "log", "args": {"data": "it is $LEAKED_KEY"}}));
+    assert_eq!(host.notification("notifications/message")["params"]["data"], "it is [secret LEAKED_KEY]");
+    host.reply(&call).ok();
+    assert!(host.close().success());
+}
+
+#[test]
+fn clients_of_2026_07_28_say_with_each_call_what_they_want_to_hear() {
+    let home = TestHome::new();
+    let mut host = home.spawn();
+    for code in [LEGACY.to_owned(), stateless()] {
+        let id = made(&mut host, &code);
+        let mut call =
+            modern(json!({"name": "execute-tool", "arguments": {"serverId": id, "toolName": "log", "args": {}}}));
+        host.forget();
+        host.request("tools/call", call.clone());
+        assert!(host.receive_aside().is_none(), "nothing was asked for");
+        call["_meta"]["io.modelcontextprotocol/logLevel"] = "info".into();
+        host.request("tools/call", call.clone());
+        for level in ["info", "error"] {
+            assert_eq!(host.receive_aside().unwrap()["params"]["level"], level);
+        }
+        call["arguments"]["toolName"] = "recall".into();
+        let facts = host.request("tools/call", call)["result"].clone();
+        let facts = told(Reply::new(facts));
+        match &facts["meta"]["io.modelcontextprotocol/logLevel"] {
+            Value::Null => assert_eq!(facts["heard"], json!(["info"])),
+            level => assert_eq!(level, "info"),
+        }
+    }
+    let params = modern(json!({"level": "info"}));
+    assert_eq!(host.request("logging/setLevel", params)["error"]["code"], -32601);
+    assert!(host.close().success());
+}

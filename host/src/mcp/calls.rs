@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     envelope::to_line,
+    logging::Log,
     outbox::Outbox,
     questions::{Hearer, METHODS, Questions},
 };
@@ -267,6 +268,27 @@ impl Calls {
         }
         pending.questions.insert(id.get().to_owned(), withdrawn.clone());
         Ok(caller)
+    }
+
+    /// Passes on what the child logs, to the client whose call it works on; false when that cannot be told.
+    pub(super) fn log(&self, params: Option<&RawValue>) -> bool {
+        let Some(Ok(mut params)) = params.map(|raw| serde_json::from_str::<Map<String, Value>>(raw.get())) else {
+            return false;
+        };
+        let log = {
+            let pending = self.pending();
+            let callers = pending.requests.values().filter_map(|asker| match asker {
+                Asker::Past { questions, .. } => questions.as_ref(),
+                Asker::Rmcp { .. } => None,
+            });
+            Log::common(callers.map(Questions::log)).cloned()
+        };
+        let Some(log) = log else { return false };
+        if let Some(redactor) = &self.0.redactor {
+            redactor.members(&mut params);
+        }
+        log.pass(params);
+        true
     }
 
     /// The child cancelled a request of its own.

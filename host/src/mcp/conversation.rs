@@ -13,6 +13,7 @@ use super::{
     attending::attend,
     caller::Inputs,
     calls::ProgressSink,
+    logging::Log,
     questions::Questions,
     rounds::InputRequired,
     suspended::{Following, Outcome, State, Suspended, Work},
@@ -36,11 +37,12 @@ pub(super) async fn converse(
     suspended: &Suspended,
     context: &RequestContext<RoleServer>,
     progress: Option<ProgressSink>,
+    log: Option<Log>,
     subject: Option<Subject>,
     inputs: Inputs,
     begin: impl FnOnce(Round) -> BoxFuture<'static, Outcome>,
 ) -> Outcome {
-    let (questions, mut asked) = Questions::to(context.client_capabilities().unwrap_or_default());
+    let (questions, mut asked) = Questions::to(context.client_capabilities().unwrap_or_default(), log);
     let Some(Subject(bound_to)) = subject else {
         let caller = Caller { questions, ..Caller::default() };
         let round = Round { caller, cancelled: context.ct.clone(), progress };

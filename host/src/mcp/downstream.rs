@@ -159,6 +159,7 @@ impl Downstream {
         }
         match (method, envelope.id) {
             ("notifications/progress", None) => return self.calls.progress(envelope.params),
+            ("notifications/message", None) => return self.calls.log(envelope.params),
             ("notifications/tools/list_changed", None) => self.calls.tell_tools_changed(),
             ("notifications/prompts/list_changed" | "notifications/resources/list_changed", None) => {
                 self.calls.tell(News::Offers);

@@ -168,7 +168,7 @@ impl Server {
             })
         };
         let progress = self.progress_sink(context);
-        match converse(&self.suspended, context, progress, subject, inputs, begin).await? {
+        match converse(&self.suspended, context, progress, self.log(context), subject, inputs, begin).await? {
             Reply::Passed(passed) => Ok(passed),
             Reply::Said(_) | Reply::Value(_) => Err(ErrorData::internal_error("no result came", None)),
         }
@@ -195,6 +195,11 @@ impl Server {
 }
 
 impl Subscriptions {
+    /// Tells sessions apart.
+    pub(super) fn session(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
     fn add(&self, uri: String, watching: Watching) -> bool {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|(known, _)| *known != uri);

@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{calls::Calls, envelope::to_line};
+use super::{calls::Calls, envelope::to_line, logging::Log};
 use crate::secrets::Redactor;
 
 /// The way from a call of a child to the client that made it; none by default.
@@ -47,6 +47,7 @@ pub(super) enum Hearer {
 struct Way {
     questions: mpsc::Sender<Question>,
     capabilities: ClientCapabilities,
+    log: Option<Log>,
     asked: AtomicUsize,
     waits: Mutex<Waits>,
 }
@@ -76,15 +77,20 @@ const LARGEST: usize = 1024 * 1024;
 
 impl Questions {
     /// A way to a client of these capabilities, and its other end.
-    pub(super) fn to(capabilities: ClientCapabilities) -> (Self, mpsc::Receiver<Question>) {
+    pub(super) fn to(capabilities: ClientCapabilities, log: Option<Log>) -> (Self, mpsc::Receiver<Question>) {
         let (questions, received) = mpsc::channel(MOST_AT_ONCE);
-        let way = Way { questions, capabilities, asked: AtomicUsize::new(0), waits: Mutex::default() };
+        let way = Way { questions, capabilities, log, asked: AtomicUsize::new(0), waits: Mutex::default() };
         (Self(Some(Arc::new(way))), received)
     }
 
     /// What the client can be asked.
     pub(super) fn capabilities(&self) -> ClientCapabilities {
         self.0.as_ref().map(|way| way.capabilities.clone()).unwrap_or_default()
+    }
+
+    /// Where what the child logs goes.
+    pub(super) fn log(&self) -> Option<&Log> {
+        self.0.as_ref()?.log.as_ref()
     }
 
     /// How long the call has waited for its client so far: time that is not the child's.
@@ -255,7 +261,7 @@ mod tests {
     use super::*;
 
     fn client(capabilities: Value) -> (Questions, mpsc::Receiver<Question>) {
-        Questions::to(serde_json::from_value(capabilities).unwrap())
+        Questions::to(serde_json::from_value(capabilities).unwrap(), None)
     }
 
     fn put(

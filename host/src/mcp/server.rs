@@ -1,6 +1,9 @@
 //! The host's own MCP server, for clients of both protocol eras.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::Bytes;
 use perennial_sdk::{BoxFuture, Error, ToolDefinition};
@@ -11,7 +14,7 @@ use rmcp::{
         GetPromptRequestParams, GetPromptResponse, GetPromptResult, Implementation, JsonObject, ListPromptsResult,
         ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
         ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ServerCapabilities, ServerConfig,
-        SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
+        SetLevelRequestMethod, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
     },
     service::{RequestContext, ServiceExt, SubscriptionContext},
 };
@@ -24,9 +27,10 @@ use super::{
     calls::ProgressSink,
     changes::{Changes, tell_session},
     conversation::{Round, Subject, converse, is_stateless},
+    logging::{Level, Log},
     offering::Subscriptions,
     outbox::Outbox,
-    session::tool_result,
+    session::{LOG_LEVEL, tool_result},
     suspended::Suspended,
     upstream::{InFlight, Upstream},
 };
@@ -42,6 +46,8 @@ pub(super) struct Server {
     pub(super) in_flight: InFlight,
     pub(super) suspended: Suspended,
     pub(super) subscriptions: Subscriptions,
+    /// The least that the client wants to hear of what is logged.
+    level: Mutex<Option<Level>>,
 }
 
 /// Answers the client until it closes its end or `stop` fires. `ended` fires as soon as no further request will come,
@@ -68,6 +74,7 @@ pub async fn serve(
         in_flight: upstream.in_flight(),
         suspended: Suspended::default(),
         subscriptions: subscriptions.clone(),
+        level: Mutex::default(),
     };
     match server.serve_with_ct(upstream, stop).await {
         Ok(running) => {
@@ -100,7 +107,9 @@ impl ServerHandler for Server {
             .enable_resources_list_changed()
             .enable_resources_subscribe()
             .enable_completions();
-        ServerConfig::new(capabilities.build()).with_server_info(us).with_instructions(INSTRUCTIONS)
+        let mut capabilities = capabilities.build();
+        capabilities.logging = Some(JsonObject::new());
+        ServerConfig::new(capabilities).with_server_info(us).with_instructions(INSTRUCTIONS)
     }
 
     async fn list_tools(
@@ -110,6 +119,19 @@ impl ServerHandler for Server {
     ) -> Result<ListToolsResult, ErrorData> {
         let tools = self.registry.definitions(&self.host.library).await.into_iter().filter_map(tool).collect();
         Ok(ListToolsResult::with_all_items(tools))
+    }
+
+    #[expect(deprecated, reason = "clients of the older era set it all the same")]
+    async fn set_level(
+        &self,
+        params: rmcp::model::SetLevelRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        if is_stateless(&context) {
+            return Err(ErrorData::method_not_found::<SetLevelRequestMethod>());
+        }
+        *self.level.lock().unwrap_or_else(PoisonError::into_inner) = Level::of(&json!(params.level));
+        Ok(())
     }
 
     async fn list_prompts(
@@ -210,7 +232,7 @@ impl ServerHandler for Server {
             Box::pin(async move { Ok(tool.call(call, arguments).await) })
         };
         let progress = self.progress_sink(&context);
-        let reply = converse(&self.suspended, &context, progress, subject, inputs, begin).await?;
+        let reply = converse(&self.suspended, &context, progress, self.log(&context), subject, inputs, begin).await?;
         Ok(CallToolResponse::Complete(self.result(reply, &context)))
     }
 }
@@ -233,6 +255,23 @@ impl Server {
                 CallToolResult::default()
             }
         }
+    }
+
+    /// What children log goes the same way. A client of 2026-07-28 hears of nothing that it did not ask for.
+    pub(super) fn log(&self, context: &RequestContext<RoleServer>) -> Option<Log> {
+        let (session, least) = if is_stateless(context) {
+            (None, Some(context.meta.get(LOG_LEVEL).and_then(Level::of)?))
+        } else {
+            (Some(self.subscriptions.session()), *self.level.lock().unwrap_or_else(PoisonError::into_inner))
+        };
+        let (outbox, answered) = (self.outbox.clone(), context.ct.clone());
+        let sink = Arc::new(move |params: Map<String, Value>| {
+            let line = json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": params });
+            if !answered.is_cancelled() {
+                outbox.try_send(Bytes::from(format!("{line}\n")));
+            }
+        });
+        Some(Log { session, least, sink })
     }
 
     /// Progress goes past rmcp too, so that it stays in front of the result that follows it.

@@ -1,6 +1,10 @@
 //! The conversation with one child.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use perennial_sdk::ToolDefinition;
@@ -24,6 +28,7 @@ use super::{
     calls::{Answer, Calls, News, ProgressSink},
     downstream::Downstream,
     handshake::{self, Host},
+    logging::Level,
     questions::Questions,
     result::ResultShape,
     rounds::{InputRequired, MOST_ROUNDS},
@@ -35,6 +40,8 @@ pub struct Session {
     calls: Calls,
     /// Whether every request says for itself what others say once, by `initialize`.
     stateless: bool,
+    /// The least that the child was asked to log.
+    level: Mutex<Option<Level>>,
     /// Bytes of the longest list of tools, all its pages together.
     list_bytes: usize,
     running: RunningService<RoleClient, Host>,
@@ -116,6 +123,9 @@ pub enum CallEnd {
     Unusable(String),
 }
 
+/// Where a request of 2026-07-28 says what is to be logged.
+pub(super) const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+
 const MOST_PAGES: usize = 100;
 
 impl Session {
@@ -144,7 +154,7 @@ impl Session {
             Err(_) => return Err(CallEnd::TimedOut(limits.start)),
         };
         let stateless = running.peer().peer_info().is_some_and(|info| !info.protocol_version.has_initialize());
-        let session = Self { calls, stateless, list_bytes: limits.line_bytes, running };
+        let session = Self { calls, stateless, level: Mutex::default(), list_bytes: limits.line_bytes, running };
         let tools = match timeout_at(deadline, session.tools()).await {
             Ok(tools) => tools?,
             Err(_) => return Err(CallEnd::TimedOut(limits.start)),
@@ -233,6 +243,7 @@ impl Session {
             params.insert("_meta".into(), meta.into());
         }
         self.introduce(&mut params, &caller);
+        self.ask_for_logs(&caller).await?;
         let Caller { questions, mut inputs, stateless } = caller;
         if !self.stateless || stateless {
             if self.stateless {
@@ -263,6 +274,27 @@ impl Session {
         asked.map_err(|_| CallEnd::SessionEnded)?.answer().await.ok_or(CallEnd::SessionEnded)?.result()
     }
 
+    /// Sees to it that an older child logs at least what this caller wants to hear. What it was once asked for it goes on
+    /// with: another client may want it still.
+    async fn ask_for_logs(&self, caller: &Caller) -> Result<(), CallEnd> {
+        let Some(wanted) = caller.questions.log().and_then(|log| log.least) else { return Ok(()) };
+        if self.stateless || self.capabilities().logging.is_none() {
+            return Ok(());
+        }
+        {
+            let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+            if level.is_some_and(|level| level <= wanted) {
+                return Ok(());
+            }
+            *level = Some(wanted);
+        }
+        let params = Map::from_iter([("level".to_owned(), json!(wanted))]);
+        match self.once("logging/setLevel", params, None, None).await {
+            Err(CallEnd::SessionEnded) => Err(CallEnd::SessionEnded),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// Says with the request what a child of 2026-07-28 has not been told before.
     fn introduce(&self, params: &mut Map<String, Value>, caller: &Caller) {
         if !self.stateless {
@@ -274,6 +306,9 @@ impl Session {
         let meta = params.entry("_meta").or_insert_with(|| json!({}));
         if let (Some(meta), Ok(Value::Object(context))) = (meta.as_object_mut(), serde_json::to_value(context)) {
             meta.extend(context);
+            if let Some(least) = caller.questions.log().and_then(|log| log.least) {
+                meta.insert(LOG_LEVEL.into(), json!(least));
+            }
         }
     }
 
