@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::protocol::modern;
@@ -38,13 +39,17 @@ fn running(host: &mut TestHost) -> usize {
     host.call("list-servers", json!({})).ok().facts()["servers"].as_array().unwrap().len()
 }
 
-/// A home with the two servers saved, and what a host of it lists once it knows.
 fn home() -> TestHome {
+    home_of(ONE, &two())
+}
+
+/// A home with two servers saved, both of which a host of it knows.
+fn home_of(one: &str, two: &str) -> TestHome {
     let home = TestHome::new();
     let mut host = home.start();
     assert!(resources(&mut host).is_empty());
-    saved(&mut host, "one", ONE);
-    saved(&mut host, "two", &two());
+    saved(&mut host, "one", one);
+    saved(&mut host, "two", two);
     host.notification("notifications/prompts/list_changed");
     host.notification("notifications/resources/list_changed");
     assert!(wait_until(Duration::from_secs(20), || resources(&mut host).len() == 4));
@@ -54,9 +59,12 @@ fn home() -> TestHome {
 
 const SHARED: [&str; 2] = ["perennial://resources/one/note://same", "perennial://resources/two/note://same"];
 
-#[test]
-fn they_are_listed_before_any_server_runs_and_start_it_when_needed() {
-    let home = home();
+#[rstest]
+fn they_are_listed_before_any_server_runs_and_start_it_when_needed(
+    #[values("MODERN = False", "MODERN = True")] era: &str,
+) {
+    let of_era = |code: &str| code.replace("MODERN = False", era);
+    let home = home_of(&of_era(ONE), &of_era(&two()));
     let mut host = home.start();
     assert_eq!(called(&mut host, "prompts/list", "prompts", "name"), ["one__greet", "two__greet"]);
     assert_eq!(resources(&mut host), ["note://one", "note://two", SHARED[0], SHARED[1]]);
@@ -98,9 +106,10 @@ fn they_are_listed_before_any_server_runs_and_start_it_when_needed() {
     assert!(host.close().success());
 }
 
-#[test]
-fn what_changes_is_told() {
-    let home = home();
+#[rstest]
+fn what_changes_is_told(#[values("MODERN = False", "MODERN = True")] era: &str) {
+    let of_era = |code: &str| code.replace("MODERN = False", era);
+    let home = home_of(&of_era(ONE), &of_era(&two()));
     let mut host = home.start();
     assert_eq!(resources(&mut host).len(), 4);
     host.forget();
@@ -110,7 +119,8 @@ fn what_changes_is_told() {
     let grown = |host: &mut TestHost| resources(host).contains(&"note://one/0".to_owned());
     assert!(wait_until(Duration::from_secs(20), || grown(&mut host)));
     assert_eq!(host.request("resources/subscribe", json!({"uri": SHARED[0]}))["result"], json!({}));
-    assert_eq!(host.call("one__watched", json!({})).ok().text(), "[\"note://same\"]");
+    let watched = |host: &mut TestHost| host.call("one__watched", json!({})).ok().text();
+    assert!(wait_until(Duration::from_secs(20), || watched(&mut host) == "[\"note://same\"]"));
     host.call("one__touch", json!({"uri": "note://one"})).ok();
     host.call("two__touch", json!({"uri": "note://same"})).ok();
     host.call("one__touch", json!({"uri": "note://same"})).ok();

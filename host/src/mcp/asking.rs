@@ -3,14 +3,9 @@
 use std::sync::Arc;
 
 use perennial_sdk::BoxFuture;
-use rmcp::{
-    RoleServer,
-    service::{ElicitationMode, RequestContext},
-};
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
-use super::attending;
+use super::Caller;
 
 /// Shows a person what a server asks for, and tells what they decide.
 pub type Ask = Arc<dyn Fn(String) -> BoxFuture<'static, Decision> + Send + Sync>;
@@ -28,17 +23,16 @@ pub enum Decision {
 
 const APPROVE: &str = "approve";
 
-/// The way to the person of this request; none when the client has not said that it can ask one.
-///
-/// Only clients that opened the session by `initialize` take requests of ours.
-pub(super) fn ask(context: &RequestContext<RoleServer>) -> Option<Ask> {
-    let peer = context.peer.clone();
-    let initialised = peer.peer_info().is_some_and(|client| client.protocol_version.has_initialize());
-    if !initialised || !peer.supported_elicitation_modes().contains(&ElicitationMode::Form) {
+/// The way to the person behind a caller; none when the client has not said that it can ask one.
+pub(super) fn ask(caller: &Caller) -> Option<Ask> {
+    let questions = caller.questions.clone();
+    let elicitation = questions.capabilities().elicitation?;
+    // clients said nothing of modes before there were any
+    if elicitation.form.is_none() && elicitation.url.is_some() {
         return None;
     }
     Some(Arc::new(move |message| {
-        let peer = peer.clone();
+        let questions = questions.clone();
         Box::pin(async move {
             let schema = json!({
                 "type": "object",
@@ -55,7 +49,7 @@ pub(super) fn ask(context: &RequestContext<RoleServer>) -> Option<Ask> {
                 "required": ["decision"],
             });
             let request = json!({ "message": message, "requestedSchema": schema });
-            match attending::ask(&peer, "elicitation/create", Some(request), &CancellationToken::new()).await {
+            match questions.ask("elicitation/create", &request).await {
                 Ok(answer) => match answer["action"].as_str() {
                     Some("accept") => {
                         let approved = answer["content"]["decision"].as_str() == Some(APPROVE);

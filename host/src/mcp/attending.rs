@@ -40,7 +40,7 @@ pub(super) async fn attend<T>(
 ///
 /// # Errors
 /// What the client answers; that it did not.
-pub(super) async fn ask(
+async fn ask(
     peer: &Peer<RoleServer>,
     method: &str,
     params: Option<Value>,

@@ -310,9 +310,10 @@ impl Calls {
         self.pending().questions.remove(id.get());
     }
 
-    /// Waits until nothing is asked any more.
+    /// Waits until no call is in flight.
     pub(super) async fn idle(&self) {
-        while !self.pending().requests.is_empty() {
+        let call = |asker: &Asker| matches!(asker, Asker::Past { questions: Some(_), .. });
+        while self.pending().requests.values().any(call) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

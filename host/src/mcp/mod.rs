@@ -15,6 +15,7 @@ mod envelope;
 pub mod fuzzing;
 mod handshake;
 mod lines;
+mod listening;
 mod logging;
 mod offered;
 mod offering;

@@ -1,5 +1,7 @@
 //! What a child offers beside tools.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
@@ -52,6 +54,13 @@ impl Session {
 
     /// Asks the child to tell, or not to tell any more, when a resource changes.
     pub async fn watch(&self, uri: &str, on: bool) {
+        if self.is_stateless() {
+            let change = |uris: &mut BTreeSet<String>| {
+                uris.remove(uri);
+                uris.extend(on.then(|| uri.to_owned()));
+            };
+            return self.listen(change).await;
+        }
         let method = if on { "resources/subscribe" } else { "resources/unsubscribe" };
         let params = Map::from_iter([("uri".to_owned(), Value::from(uri))]);
         if let Err(end) = self.once(method, params, None, None).await {

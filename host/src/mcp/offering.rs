@@ -181,7 +181,7 @@ impl Server {
             cancelled,
             progress,
             meta: passed_on_meta(context),
-            ask: asking::ask(context),
+            ask: asking::ask(&caller),
             caller,
             client: context.client_info().map(|client| ClientIdentity::new(&client.name, &client.version)),
         }

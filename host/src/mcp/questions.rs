@@ -101,7 +101,19 @@ impl Questions {
         })
     }
 
-    /// Asks the client.
+    /// Asks the client something of the host's own, and waits for the answer.
+    ///
+    /// # Errors
+    /// What the client answers; that it did not.
+    pub(super) async fn ask(&self, method: &str, params: &Value) -> Result<Value, ErrorData> {
+        let (sender, answer) = oneshot::channel();
+        let params = serde_json::value::to_raw_value(params).ok();
+        let put = self.put(method, params.as_deref(), None, CancellationToken::new(), Hearer::Round(sender));
+        put.map_err(|(_, error)| error)?;
+        answer.await.unwrap_or_else(|_| Err(ErrorData::internal_error("nobody answered", None)))
+    }
+
+    /// Asks the client for whoever hears the answer.
     ///
     /// # Errors
     /// Why it is not asked.

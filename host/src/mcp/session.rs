@@ -25,9 +25,10 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Passed,
     caller::Caller,
-    calls::{Answer, Calls, News, ProgressSink},
+    calls::{Answer, Calls, News, ProgressSink, Waiting},
     downstream::Downstream,
     handshake::{self, Host},
+    listening::Listening,
     logging::Level,
     questions::Questions,
     result::ResultShape,
@@ -42,6 +43,7 @@ pub struct Session {
     stateless: bool,
     /// The least that the child was asked to log.
     level: Mutex<Option<Level>>,
+    listening: Listening,
     /// Bytes of the longest list of tools, all its pages together.
     list_bytes: usize,
     running: RunningService<RoleClient, Host>,
@@ -154,11 +156,21 @@ impl Session {
             Err(_) => return Err(CallEnd::TimedOut(limits.start)),
         };
         let stateless = running.peer().peer_info().is_some_and(|info| !info.protocol_version.has_initialize());
-        let session = Self { calls, stateless, level: Mutex::default(), list_bytes: limits.line_bytes, running };
+        let session = Self {
+            calls,
+            stateless,
+            level: Mutex::default(),
+            listening: Listening::default(),
+            list_bytes: limits.line_bytes,
+            running,
+        };
         let tools = match timeout_at(deadline, session.tools()).await {
             Ok(tools) => tools?,
             Err(_) => return Err(CallEnd::TimedOut(limits.start)),
         };
+        if stateless {
+            session.listen(|_| ()).await;
+        }
         Ok((session, tools))
     }
 
@@ -274,6 +286,20 @@ impl Session {
         asked.map_err(|_| CallEnd::SessionEnded)?.answer().await.ok_or(CallEnd::SessionEnded)?.result()
     }
 
+    /// Sends a request whose answer nobody waits for: it lasts.
+    pub(super) async fn last(&self, method: &str, params: Map<String, Value>) -> Result<Waiting, CallEnd> {
+        self.calls.request(method, params, None, None).await.map_err(|_| CallEnd::SessionEnded)
+    }
+
+    pub(super) fn listening(&self) -> &Listening {
+        &self.listening
+    }
+
+    /// Whether every request says for itself what older children are told once.
+    pub(super) fn is_stateless(&self) -> bool {
+        self.stateless
+    }
+
     /// Sees to it that an older child logs at least what this caller wants to hear. What it was once asked for it goes on
     /// with: another client may want it still.
     async fn ask_for_logs(&self, caller: &Caller) -> Result<(), CallEnd> {
@@ -296,7 +322,7 @@ impl Session {
     }
 
     /// Says with the request what a child of 2026-07-28 has not been told before.
-    fn introduce(&self, params: &mut Map<String, Value>, caller: &Caller) {
+    pub(super) fn introduce(&self, params: &mut Map<String, Value>, caller: &Caller) {
         if !self.stateless {
             return;
         }
