@@ -2,10 +2,11 @@
 
 use std::{thread::sleep, time::Duration};
 
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::protocol::modern;
-use crate::support::{Reply, TestHome, TestHost};
+use crate::support::{Reply, TestHome, TestHost, installed, tests_dir};
 
 const LEGACY: &str = include_str!("../fixtures/asking_server.py");
 
@@ -331,4 +332,24 @@ fn clients_of_2026_07_28_say_with_each_call_what_they_want_to_hear() {
     let params = modern(json!({"level": "info"}));
     assert_eq!(host.request("logging/setLevel", params)["error"]["code"], -32601);
     assert!(host.close().success());
+}
+
+#[rstest]
+fn the_official_python_sdk_2_gets_all_of_it(
+    #[values("legacy", "2026-07-28")] protocol: &str,
+    #[values("MODERN = False", "MODERN = True")] era: &str,
+) {
+    let home = TestHome::new().env("PROTOCOL", protocol);
+    let mut client = home.program(installed("python").join("bin/python"));
+    client.arg(tests_dir().join("clients/passing_sdk_2.py")).env("PYTHONDONTWRITEBYTECODE", "1");
+    for (name, code) in [("asking.py", LEGACY), ("offering.py", include_str!("../fixtures/offering_server.py"))] {
+        let file = home.path().join(name);
+        std::fs::write(&file, code.replace("MODERN = False", era)).unwrap();
+        client.arg(file);
+    }
+    let output = client.arg(TestHome::binary()).arg("serve").output().unwrap();
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{complaints}");
+    let spoken = if protocol == "legacy" { "2025-11-25\n" } else { "2026-07-28\n" };
+    assert_eq!(String::from_utf8_lossy(&output.stdout), spoken, "{complaints}");
 }
