@@ -204,6 +204,19 @@ fn a_legacy_child_asks_a_client_of_2026_07_28() {
     assert_eq!(told(Reply::new(done["result"].clone())), answers);
     assert_eq!(done["result"]["resultType"], "complete");
 
+    // cancelled, it ends at the server, whether it waits for the client or works
+    let id_of = |host: &mut TestHost, name: &str| {
+        let arguments = json!({"serverId": id, "toolName": name, "args": {"requests": [{"method": "roots/list"}]}});
+        host.begin("tools/call", offering(&offers, json!({"name": "execute-tool", "arguments": arguments})))
+    };
+    let working = id_of(&mut host, "hold");
+    sleep(Duration::from_millis(300));
+    host.notify("notifications/cancelled", json!({"requestId": working}));
+    let recall = json!({"serverId": id, "toolName": "recall", "args": {}});
+    let recall = modern(json!({"name": "execute-tool", "arguments": recall}));
+    let heard = told(Reply::new(host.request("tools/call", recall)["result"].clone()))["heard"].clone();
+    assert_eq!(heard.as_array().unwrap().last(), Some(&json!("cancelled")), "{heard}");
+
     // a client that offers nothing is not asked
     let refusals = host.request("tools/call", modern(json!({"name": "execute-tool", "arguments": arguments})));
     let refusals = told(Reply::new(refusals["result"].clone()));
@@ -269,6 +282,11 @@ fn no_question_tells_a_secret() {
     let asked = answer(&mut host, "elicitation/create", &json!({"action": "decline"}));
     assert_eq!(asked["params"]["message"], "Is it [secret LEAKED_KEY]?");
     assert_eq!(told(host.reply(&call)), json!([{"action": "decline"}]));
+    // what the client itself has to act on is no text for a model
+    let refuse = json!({"serverId": id, "toolName": "refuse", "args": {}});
+    let error = host.request("tools/call", json!({"name": "execute-tool", "arguments": refuse}))["error"].clone();
+    assert_eq!((&error["code"], &error["message"]), (&json!(-32042), &json!("open it: [secret LEAKED_KEY]")));
+    assert_eq!(error["data"]["elicitations"][0]["url"], "https://example.com/");
     assert!(host.close().success());
 }
 

@@ -37,8 +37,9 @@ async def message(message):
         await told.put(message.params.uri)
 
 
+SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}}}
 REQUESTS = [
-    {"method": "elicitation/create", "params": {"message": "Your name?", "requestedSchema": {"type": "object", "properties": {"name": {"type": "string"}}}}},
+    {"method": "elicitation/create", "params": {"message": "Your name?", "requestedSchema": SCHEMA}},
     {"method": "sampling/createMessage", "params": {"messages": [], "maxTokens": 5}},
     {"method": "roots/list"},
 ]

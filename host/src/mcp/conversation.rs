@@ -16,7 +16,7 @@ use super::{
     logging::Log,
     questions::Questions,
     rounds::InputRequired,
-    suspended::{Following, Outcome, State, Suspended, Work},
+    suspended::{Following, Outcome, Seal, State, Suspended, Work},
 };
 
 /// What a request is done with.
@@ -49,7 +49,7 @@ pub(super) async fn converse(
         return attend(&context.peer, &mut asked, begin(round)).await;
     };
     let state = match &inputs.state {
-        Some(sealed) => Some(suspended.open(sealed, &bound_to)?),
+        Some(sealed) => Some(suspended.seal().open(sealed, &bound_to)?),
         None => None,
     };
     let work = match state {
@@ -62,8 +62,8 @@ pub(super) async fn converse(
             following.follow(progress);
             let caller = Caller { questions, inputs, stateless: true };
             let begun = begin(Round { caller, cancelled: cancelled.clone(), progress: sink });
-            let sealing = suspended.clone();
-            let work = async move { sealed(begun.await?, &sealing, &bound_to) };
+            let seal = suspended.seal().clone();
+            let work = async move { sealed(begun.await?, &seal, &bound_to) };
             Work::start(work, asked, following, cancelled.drop_guard())
         }
     };
@@ -90,7 +90,7 @@ pub(super) fn is_stateless(context: &RequestContext<RoleServer>) -> bool {
 }
 
 /// A result with which a child asks for input, its state sealed: a child may trust what it is given back.
-fn sealed(reply: Reply, suspended: &Suspended, bound_to: &[u8]) -> Result<Reply, ErrorData> {
+fn sealed(reply: Reply, seal: &Seal, bound_to: &[u8]) -> Result<Reply, ErrorData> {
     let Reply::Passed(passed) = reply else { return Ok(reply) };
     if InputRequired::of(passed.as_bytes()).is_none() {
         return Ok(Reply::Passed(passed));
@@ -99,7 +99,7 @@ fn sealed(reply: Reply, suspended: &Suspended, bound_to: &[u8]) -> Result<Reply,
     if let Some(state) = result.get_mut("requestState")
         && let Some(own) = state.as_str()
     {
-        *state = suspended.seal(&State::Child(own.to_owned()), bound_to)?.into();
+        *state = seal.seal(&State::Child(own.to_owned()), bound_to)?.into();
     }
     Ok(Reply::Passed(Passed::new(result.to_string().into())))
 }

@@ -170,7 +170,9 @@ impl Server {
         let progress = self.progress_sink(context);
         match converse(&self.suspended, context, progress, self.log(context), subject, inputs, begin).await? {
             Reply::Passed(passed) => Ok(passed),
-            Reply::Said(_) | Reply::Value(_) => Err(ErrorData::internal_error("no result came", None)),
+            Reply::Said(_) | Reply::Value(_) | Reply::Refused { .. } => {
+                Err(ErrorData::internal_error("no result came", None))
+            }
         }
     }
 

@@ -10,9 +10,9 @@ use perennial_sdk::{BoxFuture, Error, ToolDefinition};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
-        GetPromptRequestParams, GetPromptResponse, GetPromptResult, Implementation, JsonObject, ListPromptsResult,
-        ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+        CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult, ContentBlock,
+        ErrorCode, GetPromptRequestParams, GetPromptResponse, GetPromptResult, Implementation, JsonObject,
+        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
         ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ServerCapabilities, ServerConfig,
         SetLevelRequestMethod, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
     },
@@ -233,7 +233,10 @@ impl ServerHandler for Server {
         };
         let progress = self.progress_sink(&context);
         let reply = converse(&self.suspended, &context, progress, self.log(&context), subject, inputs, begin).await?;
-        Ok(CallToolResponse::Complete(self.result(reply, &context)))
+        match reply {
+            Reply::Refused { code, message, data } => Err(ErrorData::new(ErrorCode(code), message, data)),
+            reply => Ok(CallToolResponse::Complete(self.result(reply, &context))),
+        }
     }
 }
 
@@ -241,6 +244,7 @@ impl Server {
     fn result(&self, reply: Reply, context: &RequestContext<RoleServer>) -> CallToolResult {
         match reply {
             Reply::Said(said) => said.into(),
+            Reply::Refused { message, .. } => CallToolResult::error(vec![ContentBlock::text(message)]),
             Reply::Value(value) => match tool_result(value.to_string().into()) {
                 Ok(passed) => self.result(Reply::Passed(passed), context),
                 Err(_) => {

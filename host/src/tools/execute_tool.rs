@@ -29,6 +29,9 @@ pub(super) struct Arguments {
     args: Map<String, Value>,
 }
 
+/// The client must have the person open a URL first, and call again (MCP 2025-11-25, elicitation by URL).
+const URL_ELICITATION_REQUIRED: i32 = -32042;
+
 impl BuiltIn for ExecuteTool {
     const NAME: &'static str = "execute-tool";
     const TITLE: &'static str = "Call a tool of a server";
@@ -121,6 +124,9 @@ pub(super) async fn execute(
                 Some(redactor) => passed.redacted(redactor),
                 None => passed,
             }))
+        }
+        Err(CallEnd::Refused { code: URL_ELICITATION_REQUIRED, message, data }) => {
+            Ok(Reply::Refused { code: URL_ELICITATION_REQUIRED, message, data })
         }
         Err(end) => Err(denials::with(failed(end, server, &instance, tool).await, &instance, seen)),
     }
