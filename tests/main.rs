@@ -9,6 +9,7 @@
 mod cases {
     mod arguments;
     mod audit;
+    mod bytes;
     mod cache;
     mod changes;
     mod children;
@@ -22,7 +23,9 @@ mod cases {
     mod library;
     mod moving;
     mod node;
+    mod offering;
     mod old_system;
+    mod passing;
     mod permissions;
     mod plugin_examples;
     mod plugins;

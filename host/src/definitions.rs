@@ -65,6 +65,32 @@ pub fn clean(definitions: Vec<ToolDefinition>) -> Cleaned {
     cleaned
 }
 
+/// Cleans the definitions of one server's prompts or resources: what they are called by stays as it came.
+pub fn clean_others(definitions: &mut Vec<Value>) {
+    let mut left_of_all = MOST_OF_ALL;
+    for definition in definitions {
+        let mut cleaner = Cleaner { left: MOST_OF_ONE, left_of_all, ..Cleaner::default() };
+        if let Value::Object(fields) = definition {
+            cleaner.fields(fields, |cleaner, key, value| match key {
+                "name" | "uri" | "uriTemplate" | "mimeType" | "size" => true,
+                "arguments" => {
+                    for argument in value.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+                        cleaner.fields(argument, |cleaner, key, value| key == "name" || cleaner.value(value));
+                    }
+                    true
+                }
+                "description" | "title" | "annotations" => cleaner.value(value),
+                _ if value.to_string().len() > LARGEST_FIELD => false,
+                _ => {
+                    cleaner.reveal(value);
+                    true
+                }
+            });
+        }
+        left_of_all = cleaner.left_of_all;
+    }
+}
+
 impl Cleaner {
     fn tool(&mut self, tool: &mut ToolDefinition) {
         self.kept_hidden |= tool.name.chars().any(is_hidden);

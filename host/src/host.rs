@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     audit::Audit, catalog::Catalog, config::Config, current::Current, exposure::Exposure, library::Library,
-    plugins::Plugins, policy::Ceiling, secrets::Secrets,
+    offers::Offered, plugins::Plugins, policy::Ceiling, secrets::Secrets,
 };
 
 /// The parts of this program that a tool may touch.
@@ -17,6 +17,8 @@ pub struct Host {
     pub library: Arc<Library>,
     /// Which of their tools stand in the list.
     pub exposure: Arc<Exposure>,
+    /// What saved servers were seen to offer beside tools.
+    pub offered: Arc<Offered>,
     /// The running servers.
     pub catalog: Arc<Catalog>,
     /// Who did what.

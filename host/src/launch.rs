@@ -13,11 +13,13 @@ use tokio::time::timeout;
 use crate::{
     blocking::blocking,
     current::Current,
+    definitions::clean_others,
     egress::Gates,
     environment::{Environments, Prepared, STARTING},
     exposure::Exposure,
     host::Settings,
-    mcp::{CallEnd, Session, SessionLimits},
+    mcp::{Asks, CallEnd, Session, SessionLimits},
+    offers::{Offered, Offers},
     plugins::{Plugins, Runtime},
     policy::{Demand, Protected, Reachable},
     rights::Rights,
@@ -52,6 +54,8 @@ pub struct Launch {
     pub protected: Arc<Protected>,
     /// Hears which tools a saved server has when it runs.
     pub exposure: Arc<Exposure>,
+    /// What saved servers were seen to offer beside tools.
+    pub offered: Arc<Offered>,
 }
 
 /// Where a server works.
@@ -92,6 +96,7 @@ pub struct Instance {
     pub rights: Rights,
     stray: Ring,
     tools: Mutex<Arc<Toolset>>,
+    offers: Mutex<Arc<Offers>>,
     source: SourceFolder,
     // keeps the environment from being removed
     _prepared: Prepared,
@@ -124,7 +129,8 @@ impl Launch {
         let stray = Ring::new(200, 64 * 1024);
         let settings = self.settings.get();
         let limits = SessionLimits { line_bytes: settings.line_bytes, start: settings.start_timeout };
-        let opening = Session::open(child.stdin, child.stdout, stray.clone(), limits);
+        let opening =
+            Session::open(child.stdin, child.stdout, stray.clone(), limits, Asks::Passed(rights.redactor.clone()));
         let opened = tokio::select! {
             opened = opening => opened,
             () = cx.cancelled() => Err(CallEnd::Cancelled),
@@ -135,6 +141,7 @@ impl Launch {
                     session,
                     process: child.process,
                     tools: Mutex::new(Arc::new(Toolset::new(redacted(&rights, tools)))),
+                    offers: Mutex::default(),
                     rights,
                     stray,
                     source,
@@ -255,6 +262,25 @@ impl Instance {
             let tools = Toolset::new(redacted(&self.rights, tools));
             *self.tools.lock().expect("no holder panics") = Arc::new(tools);
         }
+    }
+
+    /// What it offers beside tools, as far as it was asked.
+    pub fn offers(&self) -> Arc<Offers> {
+        self.offers.lock().expect("no holder panics").clone()
+    }
+
+    /// Asks it what it offers beside tools.
+    pub async fn look_at_offers(&self) {
+        let mut offers = self.session.offers().await;
+        for definitions in [&mut offers.prompts, &mut offers.resources, &mut offers.templates] {
+            clean_others(definitions);
+            if let Some(redactor) = &self.rights.redactor {
+                for definition in definitions {
+                    redactor.value(definition);
+                }
+            }
+        }
+        *self.offers.lock().expect("no holder panics") = Arc::new(offers);
     }
 
     /// Waits until no further call can be answered, and sees to it that the process ends then.

@@ -23,6 +23,7 @@ pub mod library;
 pub mod log;
 pub mod mcp;
 pub mod moving;
+pub mod offers;
 pub mod plugins;
 pub mod policy;
 pub mod prompts;

@@ -9,6 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
+use super::protocol::modern;
 use crate::support::{TestHome, TestHost, echo_server, misbehaving_server};
 
 const HOST: &str = "api.example.com:443";
@@ -316,6 +317,23 @@ fn a_client_that_can_ask_asks_the_person() {
     assert!(!load(&mut other, json!({"savedServerId": id})).1.contains("withheld"));
     let again = text(&there.run(&["approve", &id]).stdout);
     assert!(again.contains("approved already, in a chat client"), "{again}");
+}
+
+#[test]
+fn a_client_without_a_handshake_asks_the_person_too() {
+    let (here, there) = two_installations();
+    let mut host = here.start();
+    let id = saved(&mut host, "weather", echo_server());
+    let mut other = there.spawn();
+    let mut params = modern(json!({"name": "load-saved-server", "arguments": {"savedServerId": id}}));
+    params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({"elicitation": {"form": {}}});
+    let asks = other.request("tools/call", params.clone())["result"].clone();
+    let (key, question) = asks["inputRequests"].as_object().unwrap().iter().next().unwrap();
+    assert!(question["params"]["message"].as_str().unwrap().contains(&format!("network {HOST}.")), "{question}");
+    params["inputResponses"] = json!({key: {"action": "accept", "content": {"decision": "approve"}}});
+    params["requestState"] = asks["requestState"].clone();
+    let loaded = other.request("tools/call", params)["result"].to_string();
+    assert!(loaded.contains("Saved server loaded") && loaded.contains("\"withheld\":null"), "{loaded}");
 }
 
 #[test]

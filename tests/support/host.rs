@@ -131,6 +131,11 @@ impl TestHost {
         self.aside.pop_front().or_else(|| self.next_line(Instant::now() + PATIENCE))
     }
 
+    /// The next message that was kept aside.
+    pub fn receive_aside(&mut self) -> Option<Value> {
+        self.aside.pop_front()
+    }
+
     /// Every message that is still to come before the host closes its stdout.
     pub fn rest(&mut self) -> Vec<Value> {
         std::iter::from_fn(|| self.receive()).collect()

@@ -12,7 +12,7 @@ use crate::{
     audit::{Entry, Event},
     config::{Config, Directories},
     exit::Failure,
-    mcp::Wire,
+    mcp::{Caller, Wire},
     tools::Call,
     trust::Withheld,
 };
@@ -157,6 +157,7 @@ pub fn call(
             progress: None,
             meta: Map::new(),
             ask: None,
+            caller: Caller::default(),
             client: Some(this_program()),
         };
         let Value::Object(request) = json!({ "serverId": id, "toolName": tool, "args": arguments }) else {

@@ -52,6 +52,7 @@ use crate::{
     launch::Launch,
     library::Library,
     mcp::{Wire, server},
+    offers::Offered,
     plugins::{Plugins, Surroundings},
     policy::{Ceiling, Protected},
     secrets::Secrets,
@@ -103,6 +104,7 @@ impl App {
         };
         let (gates, secrets) = (Gates::new(), Secrets::in_folder(&directories.data));
         let own = own_folders(config, directories);
+        let offered = Arc::new(Offered::new(&directories.state, &storage.location()));
         let library = Arc::new(Library::new(
             storage,
             Identity::new(directories.state.clone()),
@@ -130,6 +132,7 @@ impl App {
             secrets: secrets.clone(),
             protected: Arc::new(Protected::new(own)),
             exposure: exposure.clone(),
+            offered: offered.clone(),
         });
         let registry = Arc::new(Registry::new(plugins.tool_providers(), exposure.clone()));
         let joined = registry.clone();
@@ -145,6 +148,7 @@ impl App {
                 plugins,
                 library,
                 exposure,
+                offered,
                 catalog: Arc::new(Catalog::new(launch.clone())),
                 audit: Audit::new(&directories.state),
                 secrets,

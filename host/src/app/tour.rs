@@ -16,7 +16,7 @@ use crate::{
     config::{Config, Directories},
     exit::Failure,
     host::Settings,
-    mcp::{Session, SessionLimits, ToolCall},
+    mcp::{Asks, Caller, Session, SessionLimits, ToolCall},
     supervisor::{Process, ProcessSpec, Ring, StopGrace, Supervisor},
 };
 
@@ -105,7 +105,7 @@ impl Tour {
             .await?;
         let settings = Settings::from(&self.config);
         let limits = SessionLimits { line_bytes: settings.line_bytes, start: settings.start_timeout };
-        let (session, tools) = Session::open(child.stdin, child.stdout, Ring::new(20, 4096), limits)
+        let (session, tools) = Session::open(child.stdin, child.stdout, Ring::new(20, 4096), limits, Asks::Refused)
             .await
             .map_err(|end| Error::internal(format!("the host does not answer: {end:?}")))?;
         step(show, "start the host, initialize", begun.elapsed(), &format!("{} tools", tools.len()))?;
@@ -126,6 +126,7 @@ impl Host {
                 progress: None,
                 limit: Duration::from_secs(120),
                 cancelled: CancellationToken::new(),
+                caller: Caller::default(),
             })
             .await
             .map_err(|end| Error::internal(format!("`{tool}` has no answer: {end:?}")))?

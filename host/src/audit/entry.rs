@@ -232,6 +232,10 @@ impl Asked {
             }
             Reply::Passed(passed) => entry.bytes_out = Some(passed.as_bytes().len() as u64),
             Reply::Value(value) => entry.bytes_out = Some(bytes_of(value) as u64),
+            Reply::Refused { .. } => {
+                entry.outcome = Outcome::Failed;
+                entry.error = Some("child_error".into());
+            }
         }
         if cancelled {
             entry.outcome = Outcome::Cancelled;

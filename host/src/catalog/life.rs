@@ -9,11 +9,16 @@ use std::{
 };
 
 use perennial_sdk::{Cx, Error, ErrorCode, Result, ServerSpec};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{broadcast::error::RecvError, watch},
+    time::timeout,
+};
 
 use super::{Phase, Server, Status};
 use crate::{
     launch::{Instance, Launched},
+    mcp::News,
+    offers::Place,
     policy::Demand,
     supervisor::{Restart, StopGrace, Verdict},
     trust::Drift,
@@ -158,8 +163,10 @@ impl Server {
     /// Records the death of `instance`, unless it was replaced before.
     async fn watch(self: Arc<Self>, instance: Arc<Instance>) {
         let following = tokio::spawn(follow_tools(Arc::downgrade(&self), instance.clone()));
+        let offering = tokio::spawn(follow_offers(Arc::downgrade(&self), instance.clone()));
         let death = self.death_of(&instance).await;
         following.abort();
+        offering.abort();
         self.status.send_if_modified(|status| {
             let ours = status.runs(&instance);
             if ours {
@@ -195,7 +202,8 @@ async fn rest(server: Weak<Server>, instance: Arc<Instance>) {
     loop {
         let left = {
             let Some(server) = server.upgrade() else { return };
-            server.launch.settings.get().idle.saturating_sub(server.unused_for())
+            let idle = server.launch.settings.get().idle;
+            if server.is_watched() { idle } else { idle.saturating_sub(server.unused_for()) }
         };
         if !left.is_zero() {
             tokio::time::sleep(left).await;
@@ -204,11 +212,11 @@ async fn rest(server: Weak<Server>, instance: Arc<Instance>) {
         instance.session.idle().await;
         let Some(server) = server.upgrade() else { return };
         let idle = server.launch.settings.get().idle;
-        let mut replaced = false;
+        let (mut replaced, watched) = (false, server.is_watched());
         let ends = server.status.send_if_modified(|status| {
             replaced = !status.runs(&instance);
             // whoever calls says so before it looks at the status, so that no call finds a process that is ended here
-            let ends = !replaced && server.unused_for() >= idle;
+            let ends = !replaced && !watched && server.unused_for() >= idle;
             if ends {
                 status.phase = Phase::Stopped(None);
                 status.generation += 1;
@@ -250,6 +258,42 @@ async fn tell_exposure(server: &Server) {
     let status = server.status();
     if let Some(shelf) = status.shelf.filter(|_| server.lazy && status.provenance.recorded.is_some()) {
         server.launch.exposure.seen(&shelf.id, &status.tools).await;
+    }
+}
+
+/// Learns what a server offers beside tools, and hears of it when that changes.
+async fn follow_offers(server: Weak<Server>, instance: Arc<Instance>) {
+    let mut news = instance.session.news();
+    if !instance.session.offers_more() {
+        return;
+    }
+    let saved = || Some(server.upgrade()?.status.borrow().shelf.as_ref()?.id.clone());
+    let offered = |server: Arc<Server>| server.launch.offered.clone();
+    if let (Some(server), Some(saved)) = (server.upgrade(), saved()) {
+        for uri in offered(server).watched(&saved) {
+            instance.session.watch(&uri, true).await;
+        }
+    }
+    loop {
+        instance.look_at_offers().await;
+        let Some(following) = server.upgrade() else { return };
+        following.tell_offers().await;
+        drop(following);
+        loop {
+            match news.recv().await {
+                Ok(News::Updated(uri)) => {
+                    if let (Some(server), Some(saved)) = (server.upgrade(), saved()) {
+                        offered(server).updated(Place { server: saved, own: uri });
+                    }
+                }
+                // a server that changes much says so often
+                Ok(News::Offers) | Err(RecvError::Lagged(_)) => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    break;
+                }
+                Err(RecvError::Closed) => return,
+            }
+        }
     }
 }
 

@@ -196,6 +196,12 @@ impl Server {
         self.begun.elapsed().saturating_sub(Duration::from_millis(self.used.load(Ordering::SeqCst)))
     }
 
+    /// Whether somebody wants to hear when resources of it change: then it stays up.
+    pub(super) fn is_watched(&self) -> bool {
+        let saved = self.status.borrow().shelf.as_ref().map(|shelf| shelf.id.clone());
+        saved.is_some_and(|saved| !self.launch.offered.watched(&saved).is_empty())
+    }
+
     /// Whether it is this saved server.
     pub fn stands_at(&self, saved: &ServerId) -> bool {
         self.status.borrow().shelf.as_ref().is_some_and(|shelf| shelf.id == *saved)
@@ -217,6 +223,17 @@ impl Server {
             status.name = Some(shelf.name.clone());
             status.shelf = Some(shelf);
         });
+    }
+
+    /// Tells what its running instance offers beside tools, if it is a saved server.
+    pub async fn tell_offers(&self) {
+        let (saved, phase) = {
+            let status = self.status.borrow();
+            (status.shelf.as_ref().map(|shelf| shelf.id.clone()), status.phase.clone())
+        };
+        if let (Some(saved), Phase::Ready(instance)) = (saved, phase) {
+            self.launch.offered.learned(saved, instance.offers()).await;
+        }
     }
 
     /// Remembers what was saved of it, and as which saved server.

@@ -16,6 +16,7 @@ use perennial_sdk::{Cx, Error, Result, SavedServer, ServerId, Summary, ToolDefin
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, time::timeout};
 
+pub(crate) use names::name as name_in_list;
 pub use search::Found;
 pub use shown::{Route, Shown};
 
@@ -322,7 +323,7 @@ impl Exposure {
 
 impl Saved {
     fn of(summary: &Summary) -> Option<Self> {
-        if summary.damage.is_some() || summary.tools.is_empty() {
+        if summary.damage.is_some() {
             return None;
         }
         Some(Self {

@@ -38,7 +38,7 @@ pub(super) fn apart(slug: &str, id: &str) -> String {
 
 /// The name of a tool. One that is too long, or holds other characters, ends with a hash of what it stands for, which is
 /// the same in every session.
-pub(super) fn name(slug: &str, tool: &str) -> String {
+pub(crate) fn name(slug: &str, tool: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     let name = format!("{slug}{BETWEEN}{tool}");
     if name.len() <= LONGEST && !tool.is_empty() && tool.chars().all(plain) {

@@ -13,6 +13,8 @@ use super::{
 #[derive(Debug, Default, PartialEq)]
 pub struct Shown {
     tools: IndexMap<String, Route>,
+    /// The servers whose tools these are, with what stands for each in names.
+    servers: IndexMap<ServerId, String>,
     /// Tools that the list had no room for.
     pub left_out: usize,
 }
@@ -49,6 +51,7 @@ impl Shown {
             key(*other_chosen, other).cmp(&key(*one_chosen, one))
         });
         let (mut tools, mut bytes, mut left_out) = (HashMap::new(), 0, 0);
+        let mut servers = IndexMap::new();
         for (_, saved, wanted) in candidates {
             let slug = choices.slug(&saved.id, &saved.name);
             let mut routes = saved.routes(&slug, wanted.as_deref());
@@ -60,13 +63,15 @@ impl Shown {
                 continue;
             }
             bytes += size;
+            servers.insert(saved.id.clone(), slug);
             for (name, route) in routes {
                 tools.entry(name).or_insert(route);
             }
         }
         let mut tools: IndexMap<_, _> = tools.into_iter().collect();
         tools.sort_unstable_keys();
-        Self { tools, left_out }
+        servers.sort_unstable_keys();
+        Self { tools, servers, left_out }
     }
 
     /// Where a call goes.
@@ -77,6 +82,11 @@ impl Shown {
     /// The definitions, in the order of their names.
     pub fn definitions(&self) -> impl Iterator<Item = &ToolDefinition> {
         self.tools.values().map(|route| &route.definition)
+    }
+
+    /// The servers that are shown, with what stands for each in names.
+    pub fn servers(&self) -> impl Iterator<Item = (&ServerId, &str)> {
+        self.servers.iter().map(|(server, slug)| (server, slug.as_str()))
     }
 
     /// The names.

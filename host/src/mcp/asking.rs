@@ -1,14 +1,11 @@
 //! Asks the person behind a client, where the client can do that: by `elicitation/create`.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use perennial_sdk::BoxFuture;
-use rmcp::{
-    RoleServer,
-    model::{ElicitRequestParams, ElicitationAction},
-    service::{ElicitationMode, RequestContext},
-};
 use serde_json::json;
+
+use super::Caller;
 
 /// Shows a person what a server asks for, and tells what they decide.
 pub type Ask = Arc<dyn Fn(String) -> BoxFuture<'static, Decision> + Send + Sync>;
@@ -24,22 +21,18 @@ pub enum Decision {
     Cancel,
 }
 
-/// How long a person may think about it.
-const PATIENCE: Duration = Duration::from_secs(300);
-
 const APPROVE: &str = "approve";
 
-/// The way to the person of this request; none when the client has not said that it can ask one.
-///
-/// Only clients that opened the session by `initialize` take requests of ours.
-pub(super) fn ask(context: &RequestContext<RoleServer>) -> Option<Ask> {
-    let peer = context.peer.clone();
-    let initialised = peer.peer_info().is_some_and(|client| client.protocol_version.has_initialize());
-    if !initialised || !peer.supported_elicitation_modes().contains(&ElicitationMode::Form) {
+/// The way to the person behind a caller; none when the client has not said that it can ask one.
+pub(super) fn ask(caller: &Caller) -> Option<Ask> {
+    let questions = caller.questions.clone();
+    let elicitation = questions.capabilities().elicitation?;
+    // clients said nothing of modes before there were any
+    if elicitation.form.is_none() && elicitation.url.is_some() {
         return None;
     }
     Some(Arc::new(move |message| {
-        let peer = peer.clone();
+        let questions = questions.clone();
         Box::pin(async move {
             let schema = json!({
                 "type": "object",
@@ -55,17 +48,14 @@ pub(super) fn ask(context: &RequestContext<RoleServer>) -> Option<Ask> {
                 },
                 "required": ["decision"],
             });
-            let requested_schema = serde_json::from_value(schema).expect("the schema above is one");
-            let request = ElicitRequestParams::FormElicitationParams { meta: None, message, requested_schema };
-            match peer.create_elicitation_with_timeout(request, Some(PATIENCE)).await {
-                Ok(answer) => match answer.action {
-                    ElicitationAction::Accept => {
-                        let decision = answer.content.as_ref().and_then(|content| content.get("decision"));
-                        let approved = decision.and_then(|decision| decision.as_str()) == Some(APPROVE);
+            let request = json!({ "message": message, "requestedSchema": schema });
+            match questions.ask("elicitation/create", &request).await {
+                Ok(answer) => match answer["action"].as_str() {
+                    Some("accept") => {
+                        let approved = answer["content"]["decision"].as_str() == Some(APPROVE);
                         if approved { Decision::Approve } else { Decision::Defaults }
                     }
-                    ElicitationAction::Decline => Decision::Defaults,
-                    ElicitationAction::Cancel => Decision::Cancel,
+                    Some("cancel") => Decision::Cancel,
                     _ => Decision::Defaults,
                 },
                 Err(error) => {

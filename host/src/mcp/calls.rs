@@ -10,15 +10,20 @@ use std::{
 use bytes::Bytes;
 use rmcp::{
     RoleClient,
-    model::{ErrorData, JsonRpcMessage, RequestId},
+    model::{ErrorCode, ErrorData, JsonRpcMessage, RequestId},
     service::RxJsonRpcMessage,
 };
 use serde_json::{Map, Value, json, value::RawValue};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{envelope::to_line, outbox::Outbox};
-use crate::supervisor::Ring;
+use super::{
+    envelope::to_line,
+    logging::Log,
+    outbox::Outbox,
+    questions::{Hearer, METHODS, Questions},
+};
+use crate::{secrets::Redactor, supervisor::Ring};
 
 /// The requests that a child owes an answer.
 #[derive(Clone)]
@@ -35,6 +40,15 @@ pub(super) enum Answer {
     Unusable(String),
 }
 
+/// What a child tells of itself, beside its tools.
+#[derive(Debug, Clone)]
+pub enum News {
+    /// It offers other prompts or resources than before.
+    Offers,
+    /// This resource changed.
+    Updated(String),
+}
+
 /// Takes the `params` of progress notifications.
 pub type ProgressSink = Arc<dyn Fn(Map<String, Value>) + Send + Sync>;
 
@@ -49,8 +63,11 @@ pub(super) struct Waiting {
 struct Shared {
     outbox: Outbox,
     stray: Ring,
+    /// Of what the child was given.
+    redactor: Option<Redactor>,
     pending: Mutex<Pending>,
     tools_changed: Notify,
+    news: broadcast::Sender<News>,
     ended: CancellationToken,
 }
 
@@ -59,23 +76,35 @@ struct Pending {
     next: i64,
     ended: bool,
     requests: HashMap<i64, Asker>,
+    /// What the child itself asks, by its ids.
+    questions: HashMap<String, CancellationToken>,
 }
 
 pub(super) enum Asker {
-    Rmcp { id: RequestId, method: String },
-    Past { answer: oneshot::Sender<Answer>, progress: Option<ProgressSink> },
+    Rmcp {
+        id: RequestId,
+        method: String,
+    },
+    /// `questions` goes to the client of a call; what the host wants to know for itself has none.
+    Past {
+        answer: oneshot::Sender<Answer>,
+        progress: Option<ProgressSink>,
+        questions: Option<Questions>,
+    },
 }
 
 impl Calls {
     /// Wire ids start here: children that invent ids invent small ones.
     pub(super) const FIRST_ID: i64 = 1 << 40;
 
-    pub(super) fn new(outbox: Outbox, stray: Ring) -> Self {
+    pub(super) fn new(outbox: Outbox, stray: Ring, redactor: Option<Redactor>) -> Self {
         Self(Arc::new(Shared {
             outbox,
             stray,
+            redactor,
             pending: Mutex::default(),
             tools_changed: Notify::new(),
+            news: broadcast::Sender::new(64),
             ended: CancellationToken::new(),
         }))
     }
@@ -93,10 +122,11 @@ impl Calls {
         method: &str,
         mut params: Map<String, Value>,
         progress: Option<ProgressSink>,
+        questions: Option<Questions>,
     ) -> io::Result<Waiting> {
         let (sender, answer) = oneshot::channel();
         let listened = progress.is_some();
-        let id = self.ask(Asker::Past { answer: sender, progress }).ok_or(io::ErrorKind::BrokenPipe)?;
+        let id = self.ask(Asker::Past { answer: sender, progress, questions }).ok_or(io::ErrorKind::BrokenPipe)?;
         let waiting = Waiting { id, answer, calls: self.clone(), answered: false };
         if listened {
             let meta = params.entry("_meta").or_insert_with(|| json!({}));
@@ -127,9 +157,34 @@ impl Calls {
         &self.0.ended
     }
 
+    /// Finds what the child was given.
+    pub(super) fn redactor(&self) -> Option<&Redactor> {
+        self.0.redactor.as_ref()
+    }
+
     /// Waits for the child to say that its tools changed.
     pub(super) async fn tools_changed(&self) {
         self.0.tools_changed.notified().await;
+    }
+
+    /// Hears what the child tells from now on.
+    pub(super) fn news(&self) -> broadcast::Receiver<News> {
+        self.0.news.subscribe()
+    }
+
+    pub(super) fn tell(&self, news: News) {
+        let _ = self.0.news.send(news);
+    }
+
+    /// A resource changed, by the `params` of the notification.
+    pub(super) fn tell_updated(&self, params: Option<&RawValue>) {
+        #[derive(serde::Deserialize)]
+        struct Updated {
+            uri: String,
+        }
+        if let Some(Ok(Updated { uri })) = params.map(|params| serde_json::from_str(params.get())) {
+            self.tell(News::Updated(uri));
+        }
     }
 
     pub(super) fn tell_tools_changed(&self) {
@@ -174,9 +229,91 @@ impl Calls {
         sink.map(|sink| sink(params)).is_some()
     }
 
-    /// Waits until nothing is asked any more.
+    /// Passes a request of the child on to the client whose call it belongs to. One that is refused is answered here.
+    pub(super) fn child_asks(&self, method: &str, id: &RawValue, params: Option<&RawValue>) {
+        let hearer = Hearer::Child { calls: self.clone(), id: id.to_owned() };
+        let withdrawn = CancellationToken::new();
+        if !METHODS.contains(&method) {
+            let unknown = ErrorData::new(ErrorCode::METHOD_NOT_FOUND, "the host does not offer this method", None);
+            return hearer.hears(Err(unknown));
+        }
+        let put = match self.caller(id, &withdrawn) {
+            Ok(questions) => questions.put(method, params, self.0.redactor.as_ref(), withdrawn, hearer),
+            Err(why) => Err((hearer, ErrorData::invalid_request(why, None))),
+        };
+        if let Err((hearer, error)) = put {
+            hearer.hears(Err(error));
+        }
+    }
+
+    /// The one client whose call the child works on, once its question is entered.
+    fn caller(&self, id: &RawValue, withdrawn: &CancellationToken) -> Result<Questions, &'static str> {
+        let mut pending = self.pending();
+        let mut callers = pending.requests.values().filter_map(|asker| match asker {
+            Asker::Past { questions, .. } => questions.clone(),
+            Asker::Rmcp { .. } => None,
+        });
+        let caller = match (callers.next(), callers.next()) {
+            (Some(one), None) => one,
+            (None, _) => {
+                return Err("no call is in flight that this could belong to, and clients are asked within calls");
+            }
+            (Some(_), Some(_)) => {
+                return Err("several calls are in flight, and it cannot be told which of them this belongs to");
+            }
+        };
+        drop(callers);
+        if pending.questions.contains_key(id.get()) {
+            return Err("the id is that of a request still in flight");
+        }
+        pending.questions.insert(id.get().to_owned(), withdrawn.clone());
+        Ok(caller)
+    }
+
+    /// Passes on what the child logs, to the client whose call it works on; false when that cannot be told.
+    pub(super) fn log(&self, params: Option<&RawValue>) -> bool {
+        let Some(Ok(mut params)) = params.map(|raw| serde_json::from_str::<Map<String, Value>>(raw.get())) else {
+            return false;
+        };
+        let log = {
+            let pending = self.pending();
+            let callers = pending.requests.values().filter_map(|asker| match asker {
+                Asker::Past { questions, .. } => questions.as_ref(),
+                Asker::Rmcp { .. } => None,
+            });
+            Log::common(callers.map(Questions::log)).cloned()
+        };
+        let Some(log) = log else { return false };
+        if let Some(redactor) = &self.0.redactor {
+            redactor.members(&mut params);
+        }
+        log.pass(params);
+        true
+    }
+
+    /// The child cancelled a request of its own.
+    pub(super) fn withdraw(&self, params: Option<&RawValue>) {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Cancelled<'a> {
+            #[serde(borrow)]
+            request_id: &'a RawValue,
+        }
+        let cancelled = params.and_then(|params| serde_json::from_str::<Cancelled<'_>>(params.get()).ok());
+        if let Some(withdrawn) = cancelled.and_then(|it| self.pending().questions.remove(it.request_id.get())) {
+            withdrawn.cancel();
+        }
+    }
+
+    /// A request of the child has its answer.
+    pub(super) fn closes_question(&self, id: &RawValue) {
+        self.pending().questions.remove(id.get());
+    }
+
+    /// Waits until no call is in flight.
     pub(super) async fn idle(&self) {
-        while !self.pending().requests.is_empty() {
+        let call = |asker: &Asker| matches!(asker, Asker::Past { questions: Some(_), .. });
+        while self.pending().requests.values().any(call) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -21,12 +21,12 @@ use serde_json::{Map, Value, json, value::RawValue};
 use tokio::{net::unix::pipe, time::timeout_at};
 
 use super::{
-    calls::{Answer, Asker, Calls},
+    calls::{Answer, Asker, Calls, News},
     envelope::{Envelope, to_line, trimmed},
     lines::{Line, Lines},
     outbox::Outbox,
 };
-use crate::supervisor::Ring;
+use crate::{secrets::Redactor, supervisor::Ring};
 
 /// rmcp's transport to a child.
 pub(super) struct Downstream {
@@ -56,8 +56,14 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 const LONGEST_ID: usize = 256;
 
 impl Downstream {
-    pub(super) fn new(stdin: pipe::Sender, stdout: pipe::Receiver, stray: Ring, line_limit: usize) -> Self {
-        let calls = Calls::new(Outbox::start(stdin, PATIENCE), stray);
+    pub(super) fn new(
+        stdin: pipe::Sender,
+        stdout: pipe::Receiver,
+        stray: Ring,
+        line_limit: usize,
+        redactor: Option<Redactor>,
+    ) -> Self {
+        let calls = Calls::new(Outbox::start(stdin, PATIENCE), stray, redactor);
         Self {
             lines: Lines::new(stdout, line_limit),
             line_limit,
@@ -147,8 +153,8 @@ impl Downstream {
         true
     }
 
-    /// Requests of a child are answered here, with what fits into its queue: rmcp would start a task for each, without
-    /// bound, for a child that asks and never reads.
+    /// Requests of a child never come to rmcp, which would start a task for each, without bound, for a child that asks and
+    /// never reads: they are answered with what fits into its queue, or passed on as far as the limits go.
     fn child_speaks(&mut self, method: &str, envelope: &Envelope<'_>) -> bool {
         // an id goes back as it came: the queue would hold hundreds of long ones for a child that does not read
         let unfit =
@@ -159,20 +165,19 @@ impl Downstream {
         }
         match (method, envelope.id) {
             ("notifications/progress", None) => return self.calls.progress(envelope.params),
+            ("notifications/message", None) => return self.calls.log(envelope.params),
             ("notifications/tools/list_changed", None) => self.calls.tell_tools_changed(),
+            ("notifications/prompts/list_changed" | "notifications/resources/list_changed", None) => {
+                self.calls.tell(News::Offers);
+            }
+            ("notifications/resources/updated", None) => self.calls.tell_updated(envelope.params),
+            ("notifications/cancelled", None) => self.calls.withdraw(envelope.params),
             (_, None) => {}
             ("ping", Some(id)) => {
                 let answer = format!("{{\"jsonrpc\":\"2.0\",\"id\":{},\"result\":{{}}}}\n", id.get());
                 self.calls.outbox().try_send(answer.into());
             }
-            (_, Some(id)) => {
-                let refusal = format!(
-                    "{{\"jsonrpc\":\"2.0\",\"id\":{},\"error\":{{\"code\":-32601,\"message\":\"the host does not offer \
-                     this method\"}}}}\n",
-                    id.get()
-                );
-                self.calls.outbox().try_send(refusal.into());
-            }
+            (_, Some(id)) => self.calls.child_asks(method, id, envelope.params),
         }
         false
     }

@@ -85,11 +85,11 @@ pub fn downstream(input: &[u8]) {
         };
         let stdin = pipe::Sender::from_owned_fd(stdin).expect("a pipe");
         let stdout = pipe::Receiver::from_owned_fd(output).expect("a pipe");
-        let mut wire = Downstream::new(stdin, stdout, Ring::default(), limit);
+        let mut wire = Downstream::new(stdin, stdout, Ring::default(), limit, None);
         let mut waiting = Vec::new();
         for _ in 0..2 {
             let (answer, receiver) = oneshot::channel();
-            wire.calls().ask(Asker::Past { answer, progress: Some(Arc::new(|_| ())) });
+            wire.calls().ask(Asker::Past { answer, progress: Some(Arc::new(|_| ())), questions: None });
             waiting.push(receiver);
         }
         let initialize = Asker::Rmcp { id: rmcp::model::RequestId::Number(7), method: "initialize".into() };

@@ -4,26 +4,39 @@
 //! kind of descriptor and send any bytes, downstream a server that a model wrote may print whatever it likes.
 
 mod asking;
+mod attending;
+mod caller;
 mod calls;
+mod changes;
+mod conversation;
 mod downstream;
 mod envelope;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod handshake;
 mod lines;
+mod listening;
+mod logging;
+mod offered;
+mod offering;
 mod outbox;
 mod passed;
+mod questions;
 mod reply;
 mod result;
+mod rounds;
 pub mod server;
 mod session;
 mod stdio;
+mod suspended;
 mod upstream;
 
 pub use asking::{Ask, Decision};
-pub use calls::ProgressSink;
+pub use caller::Caller;
+pub use calls::{News, ProgressSink};
 pub(crate) use lines::{Line, Lines};
 pub(crate) use outbox::Outbox;
 pub use passed::Passed;
 pub use reply::{Reply, Said};
-pub use session::{CallEnd, Session, SessionLimits, ToolCall};
+pub use session::{Asks, CallEnd, Request, Session, SessionLimits, ToolCall};
 pub use stdio::Wire;

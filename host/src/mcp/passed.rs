@@ -1,14 +1,18 @@
 //! Results that only pass through: the bytes that the child sent are the bytes that the client gets.
 
+use std::{borrow::Cow, collections::HashMap};
+
 use bytes::{BufMut, Bytes, BytesMut};
-use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::{Value, json};
 
 use crate::secrets::Redactor;
 
 /// A `CallToolResult` as it stood on the child's line, known to be a JSON object.
 #[derive(Debug, Clone)]
 pub struct Passed(Bytes);
+
+const RESULT_TYPE: (&str, &str) = ("resultType", "\"complete\"");
 
 impl Passed {
     pub(super) fn new(object: Bytes) -> Self {
@@ -55,17 +59,26 @@ impl Passed {
 
     /// Protocol 2026-07-28 requires `resultType` on every result; older children do not send one.
     pub(super) fn with_result_type(self) -> Self {
-        #[derive(Deserialize)]
-        struct Typed<'a> {
-            #[serde(borrow, rename = "resultType")]
-            result_type: Option<&'a RawValue>,
-        }
-        if serde_json::from_slice::<Typed<'_>>(&self.0).is_ok_and(|typed| typed.result_type.is_some()) {
+        self.with_missing(&[RESULT_TYPE])
+    }
+
+    /// It requires more of results that clients may keep: here they may not, since nobody tells how long they hold.
+    pub(super) fn cacheable(self) -> Self {
+        self.with_missing(&[RESULT_TYPE, ("ttlMs", "0"), ("cacheScope", "\"private\"")])
+    }
+
+    /// The result with those of these members that it does not have.
+    fn with_missing(self, members: &[(&str, &str)]) -> Self {
+        let there = serde_json::from_slice::<HashMap<Cow<'_, str>, IgnoredAny>>(&self.0).unwrap_or_default();
+        let missing = members.iter().filter(|(name, _)| !there.contains_key(*name));
+        let missing = missing.map(|(name, value)| format!("\"{name}\":{value}")).collect::<Vec<_>>().join(",");
+        if missing.is_empty() {
             return self;
         }
         let rest = self.0[1..].trim_ascii_start();
-        let mut bytes = BytesMut::with_capacity(self.0.len() + 32);
-        bytes.put_slice(br#"{"resultType":"complete""#);
+        let mut bytes = BytesMut::with_capacity(self.0.len() + missing.len() + 2);
+        bytes.put_u8(b'{');
+        bytes.put_slice(missing.as_bytes());
         if rest != b"}" {
             bytes.put_u8(b',');
         }

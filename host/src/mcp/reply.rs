@@ -16,6 +16,15 @@ pub enum Reply {
     Passed(Passed),
     /// A plugin's `CallToolResult`.
     Value(Value),
+    /// A child's JSON-RPC error that the client itself has to act on.
+    Refused {
+        /// JSON-RPC's code.
+        code: i32,
+        /// The child's words.
+        message: String,
+        /// What else it sent.
+        data: Option<Value>,
+    },
 }
 
 /// A text for the model and the same facts for programs.
@@ -41,6 +50,12 @@ impl Reply {
                 redactor.value(&mut said.facts);
             }
             Self::Value(value) => drop(redactor.value(value)),
+            Self::Refused { message, data, .. } => {
+                *message = redactor.text(message).into_owned();
+                if let Some(data) = data {
+                    redactor.value(data);
+                }
+            }
             Self::Passed(_) => {}
         }
         self
@@ -52,6 +67,9 @@ impl Reply {
             Self::Said(said) => serde_json::to_value(CallToolResult::from(said)).unwrap_or_default(),
             Self::Passed(passed) => passed.to_value(),
             Self::Value(value) => value,
+            Self::Refused { message, .. } => {
+                json!({ "content": [{ "type": "text", "text": message }], "isError": true })
+            }
         }
     }
 }

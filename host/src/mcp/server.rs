@@ -1,41 +1,53 @@
 //! The host's own MCP server, for clients of both protocol eras.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::Bytes;
-use perennial_sdk::{ClientIdentity, Error, ToolDefinition};
+use perennial_sdk::{BoxFuture, Error, ToolDefinition};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CallToolRequestParams, CallToolResponse, CallToolResult, Implementation, JsonObject, ListToolsResult,
-        PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+        CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult, ContentBlock,
+        ErrorCode, GetPromptRequestParams, GetPromptResponse, GetPromptResult, Implementation, JsonObject,
+        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+        ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ServerCapabilities, ServerConfig,
+        SetLevelRequestMethod, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
     },
-    service::{RequestContext, ServiceExt},
+    service::{RequestContext, ServiceExt, SubscriptionContext},
 };
 use serde_json::{Map, Value, json};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Reply, Wire, asking,
+    Reply, Wire,
+    caller::Inputs,
     calls::ProgressSink,
+    changes::{Changes, tell_session},
+    conversation::{Round, Subject, converse, is_stateless},
+    logging::{Level, Log},
+    offering::Subscriptions,
     outbox::Outbox,
-    session::tool_result,
+    session::{LOG_LEVEL, tool_result},
+    suspended::Suspended,
     upstream::{InFlight, Upstream},
 };
-use crate::{
-    host::Host,
-    tools::{Call, Registry},
-};
+use crate::{host::Host, tools::Registry};
 
 /// What a model is told of this server; clients cut it at 2 KB or earlier.
 const INSTRUCTIONS: &str = include_str!("instructions.md");
 
-struct Server {
-    host: Arc<Host>,
-    registry: Arc<Registry>,
+pub(super) struct Server {
+    pub(super) host: Arc<Host>,
+    pub(super) registry: Arc<Registry>,
     outbox: Outbox,
-    in_flight: InFlight,
+    pub(super) in_flight: InFlight,
+    pub(super) suspended: Suspended,
+    pub(super) subscriptions: Subscriptions,
+    /// The least that the client wants to hear of what is logged.
+    level: Mutex<Option<Level>>,
 }
 
 /// Answers the client until it closes its end or `stop` fires. `ended` fires as soon as no further request will come,
@@ -53,14 +65,28 @@ pub async fn serve(
     let (reader, writer) = wire.open().map_err(|error| Error::from(error).context("the wire cannot be opened"))?;
     let upstream = Upstream::new(reader, writer, host.settings.get().line_bytes, ended.clone());
     let outbox = upstream.outbox();
-    let added = registry.changes();
-    let server = Server { host, registry, outbox: outbox.clone(), in_flight: upstream.in_flight() };
+    let changes = Changes::new(host.clone(), &registry).await;
+    let subscriptions = Subscriptions::default();
+    let server = Server {
+        host,
+        registry,
+        outbox: outbox.clone(),
+        in_flight: upstream.in_flight(),
+        suspended: Suspended::default(),
+        subscriptions: subscriptions.clone(),
+        level: Mutex::default(),
+    };
     match server.serve_with_ct(upstream, stop).await {
         Ok(running) => {
             let initialised = running.peer().peer_info().is_some_and(|client| client.protocol_version.has_initialize());
-            let telling = tokio::spawn(tell_of_tools(added, initialised.then(|| outbox.clone())));
+            // a client that did not `initialize` subscribes to what it wants to hear
+            let telling = initialised.then(|| {
+                tokio::spawn(tell_session(changes, running.peer().clone(), move |place| subscriptions.called(place)))
+            });
             drop(running.waiting().await);
-            telling.abort();
+            if let Some(telling) = telling {
+                telling.abort();
+            }
         }
         Err(error) => tracing::debug!(%error, "the client left before it began"),
     }
@@ -69,25 +95,21 @@ pub async fn serve(
     Ok(())
 }
 
-/// Says that there are more tools. A client that did not `initialize` asks for the list when it wants it.
-async fn tell_of_tools([mut plugins, mut saved]: [watch::Receiver<()>; 2], outbox: Option<Outbox>) {
-    let Some(outbox) = outbox else { return };
-    loop {
-        tokio::select! {
-            Ok(()) = plugins.changed() => {}
-            Ok(()) = saved.changed() => {}
-            else => return,
-        }
-        let line = json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" });
-        let _ = outbox.send(Bytes::from(format!("{line}\n"))).await;
-    }
-}
-
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         let us = Implementation::new("perennial", env!("CARGO_PKG_VERSION")).with_title("Perennial");
-        let capabilities = ServerCapabilities::builder().enable_tools().enable_tool_list_changed();
-        ServerConfig::new(capabilities.build()).with_server_info(us).with_instructions(INSTRUCTIONS)
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_tool_list_changed()
+            .enable_prompts()
+            .enable_prompts_list_changed()
+            .enable_resources()
+            .enable_resources_list_changed()
+            .enable_resources_subscribe()
+            .enable_completions();
+        let mut capabilities = capabilities.build();
+        capabilities.logging = Some(JsonObject::new());
+        ServerConfig::new(capabilities).with_server_info(us).with_instructions(INSTRUCTIONS)
     }
 
     async fn list_tools(
@@ -99,9 +121,99 @@ impl ServerHandler for Server {
         Ok(ListToolsResult::with_all_items(tools))
     }
 
+    #[expect(deprecated, reason = "clients of the older era set it all the same")]
+    async fn set_level(
+        &self,
+        params: rmcp::model::SetLevelRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        if is_stateless(&context) {
+            return Err(ErrorData::method_not_found::<SetLevelRequestMethod>());
+        }
+        *self.level.lock().unwrap_or_else(PoisonError::into_inner) = Level::of(&json!(params.level));
+        Ok(())
+    }
+
+    async fn list_prompts(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        self.list("prompts", self.listed().await.prompts(), &context);
+        Ok(ListPromptsResult::default())
+    }
+
+    async fn list_resources(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        self.list("resources", self.listed().await.resources(), &context);
+        Ok(ListResourcesResult::default())
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        self.list("resourceTemplates", self.listed().await.templates(), &context);
+        Ok(ListResourceTemplatesResult::default())
+    }
+
+    async fn get_prompt(
+        &self,
+        params: GetPromptRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        self.prompt(params, &context).await.map(|()| GetPromptResult::default().into())
+    }
+
+    async fn read_resource(
+        &self,
+        params: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        self.resource(params, &context).await.map(|()| ReadResourceResult::new(Vec::new()).into())
+    }
+
+    async fn complete(
+        &self,
+        params: CompleteRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        self.completion(params, &context).await.map(|()| CompleteResult::default())
+    }
+
+    async fn subscribe(
+        &self,
+        params: SubscribeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.subscribe_to(params.uri, &context).await
+    }
+
+    async fn unsubscribe(
+        &self,
+        params: UnsubscribeRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.subscriptions.remove(&params.uri);
+        Ok(())
+    }
+
+    fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        Some(requested.clone())
+    }
+
+    async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
+        self.subscribed(&subscription).await;
+        Ok(())
+    }
+
     async fn call_tool(
         &self,
-        params: CallToolRequestParams,
+        mut params: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let registry = &self.registry;
@@ -109,16 +221,22 @@ impl ServerHandler for Server {
             let known = registry.names().join(", ");
             return Err(ErrorData::invalid_params(format!("unknown tool `{}`; there are: {known}", params.name), None));
         };
-        let call = Call {
-            host: self.host.clone(),
-            cancelled: context.ct.clone(),
-            progress: self.progress_sink(&context),
-            meta: passed_on_meta(&context),
-            ask: asking::ask(&context),
-            client: context.client_info().map(|client| ClientIdentity::new(&client.name, &client.version)),
+        let inputs = Inputs {
+            responses: params.input_responses.take().map(|responses| responses.into_iter().collect()),
+            state: params.request_state.take(),
         };
-        let reply = tool.call(call, params.arguments.unwrap_or_default()).await;
-        Ok(CallToolResponse::Complete(self.result(reply, &context)))
+        let subject = Subject::of(&context, &("tools/call", &params.name, &params.arguments));
+        let begin = |round: Round| -> BoxFuture<'static, _> {
+            let call = self.call(round, &context);
+            let arguments = params.arguments.unwrap_or_default();
+            Box::pin(async move { Ok(tool.call(call, arguments).await) })
+        };
+        let progress = self.progress_sink(&context);
+        let reply = converse(&self.suspended, &context, progress, self.log(&context), subject, inputs, begin).await?;
+        match reply {
+            Reply::Refused { code, message, data } => Err(ErrorData::new(ErrorCode(code), message, data)),
+            reply => Ok(CallToolResponse::Complete(self.result(reply, &context))),
+        }
     }
 }
 
@@ -126,6 +244,7 @@ impl Server {
     fn result(&self, reply: Reply, context: &RequestContext<RoleServer>) -> CallToolResult {
         match reply {
             Reply::Said(said) => said.into(),
+            Reply::Refused { message, .. } => CallToolResult::error(vec![ContentBlock::text(message)]),
             Reply::Value(value) => match tool_result(value.to_string().into()) {
                 Ok(passed) => self.result(Reply::Passed(passed), context),
                 Err(_) => {
@@ -134,8 +253,7 @@ impl Server {
                 }
             },
             Reply::Passed(passed) => {
-                let modern = context.protocol_version().is_some_and(|version| !version.has_initialize());
-                let passed = if modern { passed.with_result_type() } else { passed };
+                let passed = if is_stateless(context) { passed.with_result_type() } else { passed };
                 // a request that nobody waits for any more gets no answer, whatever is returned here
                 self.in_flight.park(&context.id, passed);
                 CallToolResult::default()
@@ -143,8 +261,25 @@ impl Server {
         }
     }
 
+    /// What children log goes the same way. A client of 2026-07-28 hears of nothing that it did not ask for.
+    pub(super) fn log(&self, context: &RequestContext<RoleServer>) -> Option<Log> {
+        let (session, least) = if is_stateless(context) {
+            (None, Some(context.meta.get(LOG_LEVEL).and_then(Level::of)?))
+        } else {
+            (Some(self.subscriptions.session()), *self.level.lock().unwrap_or_else(PoisonError::into_inner))
+        };
+        let (outbox, answered) = (self.outbox.clone(), context.ct.clone());
+        let sink = Arc::new(move |params: Map<String, Value>| {
+            let line = json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": params });
+            if !answered.is_cancelled() {
+                outbox.try_send(Bytes::from(format!("{line}\n")));
+            }
+        });
+        Some(Log { session, least, sink })
+    }
+
     /// Progress goes past rmcp too, so that it stays in front of the result that follows it.
-    fn progress_sink(&self, context: &RequestContext<RoleServer>) -> Option<ProgressSink> {
+    pub(super) fn progress_sink(&self, context: &RequestContext<RoleServer>) -> Option<ProgressSink> {
         let token = serde_json::to_value(context.meta.get_progress_token()?).ok()?;
         let (outbox, answered) = (self.outbox.clone(), context.ct.clone());
         Some(Arc::new(move |mut params: Map<String, Value>| {
@@ -159,7 +294,7 @@ impl Server {
 }
 
 /// The caller's `_meta` without what is about the caller's own connection.
-fn passed_on_meta(context: &RequestContext<RoleServer>) -> Map<String, Value> {
+pub(super) fn passed_on_meta(context: &RequestContext<RoleServer>) -> Map<String, Value> {
     let own = |key: &str| {
         key == "progressToken"
             || ["protocolVersion", "clientInfo", "clientCapabilities", "logLevel"]
@@ -176,6 +311,8 @@ fn tool(definition: ToolDefinition) -> Option<Tool> {
     let mut tool = Tool::new_with_raw(name, description.map(Cow::Owned), Arc::<JsonObject>::new(schema));
     tool.title = rest.get("title").and_then(Value::as_str).map(Into::into);
     tool.annotations = rest.get("annotations").and_then(|value| serde_json::from_value(value.clone()).ok());
+    tool.meta = rest.get("_meta").and_then(|value| serde_json::from_value(value.clone()).ok());
+    tool.icons = rest.get("icons").and_then(|value| serde_json::from_value(value.clone()).ok());
     tool.output_schema = rest.get("outputSchema").and_then(Value::as_object).cloned().map(Arc::new);
     Some(tool)
 }

@@ -11,8 +11,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use rmcp::{
     RoleServer,
     model::{
-        CallToolRequest, CallToolRequestParams, ClientNotification, ClientRequest, ErrorCode, ErrorData, GetMeta,
-        JsonRpcMessage, ProtocolVersion, RequestId, ServerJsonRpcMessage,
+        CallToolRequest, CallToolRequestParams, ClientNotification, ClientRequest, ClientResult, CustomResult,
+        ErrorCode, ErrorData, GetMeta, JsonRpcMessage, ProtocolVersion, RequestId, ServerJsonRpcMessage,
     },
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
     transport::Transport,
@@ -136,6 +136,11 @@ impl Upstream {
                 }
                 // rmcp ends the whole connection on a notification that comes before any request
                 self.opened.then_some(message)
+            }
+            // rmcp's types would drop what they do not know of an answer
+            (None, _, Some(id)) if envelope.result.is_some() => {
+                let result = serde_json::from_str(envelope.result?.get()).ok()?;
+                self.opened.then(|| JsonRpcMessage::response(ClientResult::CustomResult(CustomResult::new(result)), id))
             }
             (None, _, _) if envelope.result.is_some() || envelope.error.is_some() => {
                 self.opened.then(|| serde_json::from_slice(&line).ok())?

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{lives::Lives, process::Command, transport::Mortal};
 use crate::{
     definitions::clean,
-    mcp::{CallEnd, Session, SessionLimits, ToolCall},
+    mcp::{Asks, CallEnd, Caller, Session, SessionLimits, ToolCall},
     supervisor::{Child, Process, Ring, StopGrace, Supervisor},
 };
 
@@ -80,6 +80,7 @@ impl McpTools {
             progress: Some(Arc::new(progress)),
             limit: cx.remaining().map_or(self.limit, |left| left.min(self.limit)),
             cancelled: CancellationToken::new(),
+            caller: Caller::default(),
         };
         let answered = tokio::select! {
             answered = server.session.call(call) => answered,
@@ -113,7 +114,7 @@ impl Server {
         let Child { stdin, stdout, process } = command.spawn(supervisor).await?;
         let limits = SessionLimits { line_bytes: command.line_bytes, start: command.start };
         let name = command.name.clone();
-        match Session::open(stdin, stdout, Ring::default(), limits).await {
+        match Session::open(stdin, stdout, Ring::default(), limits, Asks::Refused).await {
             Ok((session, tools)) => Ok(Self { name, session, process, tools: clean(tools).definitions }),
             Err(end) => {
                 let error = explained(&name, &process, end).await;

@@ -38,6 +38,7 @@ impl BuiltIn for DeleteSavedServer {
         let deleted = deleting.await.map_err(|error| Error::internal("the deletion ended early").caused_by(&error))?;
         let tombstone = deleted?;
         call.host.exposure.deleted(&id).await;
+        call.host.offered.forget(id.clone()).await;
         let mut text = format!("🗑️ Saved server {id} deleted");
         let last = Version(tombstone.0.saturating_sub(1));
         if call.host.library.storage().capabilities().versions && !last.is_unset() {

@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use perennial_sdk::{Error, ErrorCode, Result};
+use perennial_sdk::{ClientIdentity, Error, ErrorCode, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -9,6 +9,7 @@ use super::{BuiltIn, Call, Effect, denials, patience, target};
 use crate::{
     audit::{Entry, Event},
     catalog::Server,
+    host::Host,
     launch::Instance,
     mcp::{CallEnd, ProgressSink, Reply, ToolCall},
     secrets::Redactor,
@@ -27,6 +28,9 @@ pub(super) struct Arguments {
     #[serde(default)]
     args: Map<String, Value>,
 }
+
+/// The client must have the person open a URL first, and call again (MCP 2025-11-25, elicitation by URL).
+const URL_ELICITATION_REQUIRED: i32 = -32042;
 
 impl BuiltIn for ExecuteTool {
     const NAME: &'static str = "execute-tool";
@@ -108,13 +112,11 @@ pub(super) async fn execute(
             progress: call.progress.map(|sink| redacting(sink, redactor.clone())),
             limit,
             cancelled: call.cancelled,
+            caller: call.caller,
         })
         .await;
     server.touch();
-    for denial in instance.rights.denied_since(seen) {
-        let client = call.client.as_ref();
-        call.host.audit.record(Entry::of_denial(&server.id, tool, &denial.to, denial.count, client));
-    }
+    note_denials(&call.host, server, &instance, seen, tool, call.client.as_ref());
     match answered {
         Ok(passed) => {
             let passed = denials::told(passed, &instance, seen);
@@ -123,12 +125,29 @@ pub(super) async fn execute(
                 None => passed,
             }))
         }
+        Err(CallEnd::Refused { code: URL_ELICITATION_REQUIRED, message, data }) => {
+            Ok(Reply::Refused { code: URL_ELICITATION_REQUIRED, message, data })
+        }
         Err(end) => Err(denials::with(failed(end, server, &instance, tool).await, &instance, seen)),
     }
 }
 
+/// Tells the audit log what a server was denied during a call.
+pub(super) fn note_denials(
+    host: &Host,
+    server: &Server,
+    instance: &Instance,
+    seen: u64,
+    tool: &str,
+    client: Option<&ClientIdentity>,
+) {
+    for denial in instance.rights.denied_since(seen) {
+        host.audit.record(Entry::of_denial(&server.id, tool, &denial.to, denial.count, client));
+    }
+}
+
 /// What a tool tells of its progress, without the values that its server was given.
-fn redacting(sink: ProgressSink, redactor: Option<Redactor>) -> ProgressSink {
+pub(super) fn redacting(sink: ProgressSink, redactor: Option<Redactor>) -> ProgressSink {
     match redactor {
         None => sink,
         Some(redactor) => Arc::new(move |mut params| {
@@ -138,7 +157,7 @@ fn redacting(sink: ProgressSink, redactor: Option<Redactor>) -> ProgressSink {
     }
 }
 
-async fn failed(end: CallEnd, server: &Arc<Server>, instance: &Arc<Instance>, tool: &str) -> Error {
+pub(super) async fn failed(end: CallEnd, server: &Arc<Server>, instance: &Arc<Instance>, tool: &str) -> Error {
     match end {
         CallEnd::SessionEnded => {
             let death = server.death_of(instance).await;

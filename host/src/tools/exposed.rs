@@ -49,7 +49,7 @@ impl Tool for ExposedTool {
             };
             let reply = answer.await.unwrap_or_else(|error| Said::failure("call the tool", &error).into());
             host.audit.record_all(asked.answered(&reply, cancelled.is_cancelled()));
-            reply
+            reply.redacted()
         })
     }
 }

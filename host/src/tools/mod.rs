@@ -14,6 +14,7 @@ mod input;
 mod list_saved_servers;
 mod list_servers;
 mod load_saved_server;
+mod offered;
 mod patience;
 mod registry;
 mod save_server;
@@ -29,13 +30,14 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
+pub use offered::{Failure, ask_saved, watch_saved};
 pub use registry::Registry;
 pub use target::start_saved;
 
 use crate::{
     audit::{Asked, Event},
     host::Host,
-    mcp::{Ask, ProgressSink, Reply, Said},
+    mcp::{Ask, Caller, ProgressSink, Reply, Said},
 };
 
 /// A tool of the registry.
@@ -59,6 +61,8 @@ pub struct Call {
     pub meta: Map<String, Value>,
     /// Asks the person, where the client can.
     pub ask: Option<Ask>,
+    /// The client, as far as a called server has to do with it.
+    pub caller: Caller,
     /// The program that asks, by what it says of itself.
     pub client: Option<ClientIdentity>,
 }

@@ -89,6 +89,7 @@ async fn save(call: &Call, server: &Server, name: String) -> Result<Reply> {
     });
     server.record(status.tools, &shelf.id);
     server.shelve(shelf);
+    server.tell_offers().await;
     call.host.exposure.saved(&record).await;
     Ok(Said::new(text, facts).into())
 }

@@ -1,0 +1,132 @@
+//! What of the host's lists changes, told to those who want to hear it: to sessions as notifications, to clients of
+//! 2026-07-28 as events of a subscription.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use rmcp::{
+    Peer, RoleServer,
+    model::ResourceUpdatedNotificationParam,
+    service::{SubscriptionContext, SubscriptionSendError},
+};
+use tokio::sync::{broadcast, watch};
+
+use crate::{
+    host::Host,
+    offers::{Listed, Place},
+    tools::Registry,
+};
+
+/// Something changed.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Change {
+    Tools,
+    Prompts,
+    Resources,
+    Resource(Place),
+}
+
+/// Tells one change after the other.
+pub(super) struct Changes {
+    host: Arc<Host>,
+    tools: [watch::Receiver<()>; 2],
+    offers: watch::Receiver<()>,
+    updates: broadcast::Receiver<Place>,
+    listed: Listed,
+    ready: VecDeque<Change>,
+}
+
+impl Changes {
+    /// From now on.
+    pub(super) async fn new(host: Arc<Host>, registry: &Registry) -> Self {
+        let (tools, offers, updates) = (registry.changes(), host.offered.changes(), host.offered.updates());
+        let listed = host.offered.listed(host.exposure.shown()).await;
+        Self { host, tools, offers, updates, listed, ready: VecDeque::new() }
+    }
+
+    /// The next one; none when there will be no more.
+    pub(super) async fn next(&mut self) -> Option<Change> {
+        loop {
+            if let Some(change) = self.ready.pop_front() {
+                return Some(change);
+            }
+            let [plugins, saved] = &mut self.tools;
+            tokio::select! {
+                Ok(()) = plugins.changed() => self.ready.push_back(Change::Tools),
+                Ok(()) = saved.changed() => {
+                    self.ready.push_back(Change::Tools);
+                    self.compare().await;
+                }
+                Ok(()) = self.offers.changed() => self.compare().await,
+                update = self.updates.recv() => match update {
+                    Ok(place) => self.ready.push_back(Change::Resource(place)),
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                },
+                else => return None,
+            }
+        }
+    }
+
+    /// What of the prompts and resources is another.
+    async fn compare(&mut self) {
+        let listed = self.host.offered.listed(self.host.exposure.shown()).await;
+        if !listed.prompts().eq(self.listed.prompts()) {
+            self.ready.push_back(Change::Prompts);
+        }
+        if !(listed.resources().eq(self.listed.resources()) && listed.templates().eq(self.listed.templates())) {
+            self.ready.push_back(Change::Resources);
+        }
+        self.listed = listed;
+    }
+}
+
+/// Tells a session of its own, until its client is gone. `called` is what the client calls a resource that it subscribed to.
+pub(super) async fn tell_session(
+    mut changes: Changes,
+    peer: Peer<RoleServer>,
+    called: impl Fn(&Place) -> Option<String>,
+) {
+    while let Some(change) = changes.next().await {
+        let told = match change {
+            Change::Tools => peer.notify_tool_list_changed().await,
+            Change::Prompts => peer.notify_prompt_list_changed().await,
+            Change::Resources => peer.notify_resource_list_changed().await,
+            Change::Resource(place) => match called(&place) {
+                Some(uri) => peer.notify_resource_updated(ResourceUpdatedNotificationParam::new(uri)).await,
+                None => Ok(()),
+            },
+        };
+        if told.is_err() {
+            return;
+        }
+    }
+}
+
+/// Tells a subscription of its own, until it ends.
+pub(super) async fn tell_subscription(
+    mut changes: Changes,
+    subscription: &SubscriptionContext,
+    called: impl Fn(&Place) -> Option<String>,
+) {
+    let sink = subscription.sink();
+    loop {
+        let change = tokio::select! {
+            change = changes.next() => change,
+            () = subscription.cancelled() => return,
+        };
+        let Some(change) = change else { return };
+        let told = match change {
+            Change::Tools => sink.notify_tool_list_changed().await,
+            Change::Prompts => sink.notify_prompt_list_changed().await,
+            Change::Resources => sink.notify_resource_list_changed().await,
+            Change::Resource(place) => match called(&place) {
+                Some(uri) => sink.notify_resource_updated(uri).await,
+                None => Ok(()),
+            },
+        };
+        // what was not subscribed to is not an end
+        if matches!(told, Err(SubscriptionSendError::SubscriptionClosed | SubscriptionSendError::Service(_))) {
+            return;
+        }
+    }
+}
