@@ -148,6 +148,26 @@ fn nothing_is_left_of_a_question_when_its_call_ends() {
 }
 
 #[test]
+fn a_client_is_asked_no_more_than_so_much() {
+    let home = TestHome::new();
+    let mut host = client(&home, everything());
+    let id = host.create_python(LEGACY);
+    let requests = vec![json!({"method": "roots/list"}); 20];
+    let call =
+        host.begin_call("execute-tool", json!({"serverId": id, "toolName": "ask", "args": {"requests": requests}}));
+    let asked: Vec<Value> = (0..8).map(|_| host.notification("roots/list")).collect();
+    // by now the others have been refused
+    sleep(Duration::from_millis(500));
+    for asked in asked {
+        host.send(&json!({"jsonrpc": "2.0", "id": asked["id"], "result": {"roots": []}}));
+    }
+    let answers = told(host.reply(&call));
+    let refused = answers.as_array().unwrap().iter().filter(|answer| answer.to_string().contains("at once")).count();
+    assert_eq!(refused, 12, "{answers}");
+    assert!(host.close().success());
+}
+
+#[test]
 fn what_a_client_takes_to_answer_is_not_the_time_of_the_child() {
     let home = TestHome::new().config("[limits]\ncall_timeout_s = 1\n");
     let mut host = client(&home, everything());

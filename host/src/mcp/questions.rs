@@ -150,19 +150,16 @@ impl Questions {
         if let (Some(redactor), Some(params)) = (redactor, &mut params) {
             redactor.value(params);
         }
+        if !way.begins() {
+            let why = format!("above the limit of {MOST_AT_ONCE} requests at once");
+            return refuse(hearer, ErrorCode::INVALID_REQUEST, why);
+        }
         let question = Question { method, params, withdrawn, hearer: Some(hearer), way: way.clone() };
-        way.begins();
         way.questions.try_send(question).or_else(|unsent| {
-            let (full, mut question) = match unsent {
-                mpsc::error::TrySendError::Full(question) => (true, question),
-                mpsc::error::TrySendError::Closed(question) => (false, question),
-            };
-            let why = match full {
-                true => format!("above the limit of {MOST_AT_ONCE} requests at once"),
-                false => "the call is over".into(),
-            };
+            let (mpsc::error::TrySendError::Full(mut question) | mpsc::error::TrySendError::Closed(mut question)) =
+                unsent;
             match question.hearer.take() {
-                Some(hearer) => refuse(hearer, ErrorCode::INVALID_REQUEST, why),
+                Some(hearer) => refuse(hearer, ErrorCode::INVALID_REQUEST, "the call is over".into()),
                 None => Ok(()),
             }
         })
@@ -219,10 +216,15 @@ impl Drop for Question {
 }
 
 impl Way {
-    fn begins(&self) {
+    /// One more waits for its answer; false when there are enough.
+    fn begins(&self) -> bool {
         let mut waits = self.waits();
-        waits.open += 1;
-        waits.since.get_or_insert_with(Instant::now);
+        let room = waits.open < MOST_AT_ONCE;
+        if room {
+            waits.open += 1;
+            waits.since.get_or_insert_with(Instant::now);
+        }
+        room
     }
 
     fn ends(&self) {

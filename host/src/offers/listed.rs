@@ -46,7 +46,8 @@ impl Listed {
         for (server, slug, offers) in servers {
             for prompt in &offers.prompts {
                 let Some(own) = text(prompt, "name") else { continue };
-                let name = name_in_list(&slug, own);
+                // one server that is all that is shown stands for itself
+                let name = if slug.is_empty() { own.to_owned() } else { name_in_list(&slug, own) };
                 let place = Place { server: server.clone(), own: own.to_owned() };
                 listed.prompts.entry(name.clone()).or_insert((place, with(prompt, "name", name)));
             }
@@ -182,8 +183,12 @@ mod tests {
     use super::*;
 
     fn listed(servers: &[(&str, Value)]) -> Listed {
-        Listed::of(servers.iter().map(|(name, offers)| {
-            (name.parse().unwrap(), (*name).to_owned(), Arc::new(serde_json::from_value(offers.clone()).unwrap()))
+        listed_of(servers.iter().map(|(name, offers)| (*name, *name, offers.clone())))
+    }
+
+    fn listed_of<'a>(servers: impl IntoIterator<Item = (&'a str, &'a str, Value)>) -> Listed {
+        Listed::of(servers.into_iter().map(|(slug, server, offers)| {
+            (server.parse().unwrap(), slug.to_owned(), Arc::new(serde_json::from_value(offers).unwrap()))
         }))
     }
 
@@ -199,6 +204,8 @@ mod tests {
         assert!(listed.prompts().any(|one| *one == json!({ "name": "two__hi", "title": "Hi", "vendor": 1 })));
         assert_eq!(listed.prompt("one__hi"), Some(&at("one", "hi")));
         assert_eq!(listed.prompt("hi"), None);
+        let alone = listed_of([("", "one", json!({ "prompts": [{ "name": "hi" }] }))]);
+        assert_eq!(alone.prompt("hi"), Some(&at("one", "hi")));
     }
 
     #[test]
