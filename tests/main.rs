@@ -19,6 +19,7 @@ mod cases {
     mod exposure;
     mod faults;
     mod guide;
+    mod http;
     mod library;
     mod moving;
     mod node;

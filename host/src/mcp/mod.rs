@@ -9,9 +9,11 @@ mod downstream;
 mod envelope;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+pub mod http;
 mod lines;
 mod outbox;
 mod passed;
+mod past;
 mod reply;
 mod result;
 pub mod server;

@@ -10,7 +10,7 @@ use rmcp::{
         CallToolRequestParams, CallToolResponse, CallToolResult, Implementation, JsonObject, ListToolsResult,
         PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
     },
-    service::{RequestContext, ServiceExt},
+    service::{NotificationContext, RequestContext, ServiceExt},
 };
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
@@ -18,24 +18,25 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Reply, Wire, asking,
-    calls::ProgressSink,
+    http::{self, Exchange},
     outbox::Outbox,
+    past::{Past, Reports},
     session::tool_result,
-    upstream::{InFlight, Upstream},
+    upstream::Upstream,
 };
 use crate::{
     host::Host,
+    identity::Caller,
     tools::{Call, Registry},
 };
 
 /// What a model is told of this server; clients cut it at 2 KB or earlier.
 const INSTRUCTIONS: &str = include_str!("instructions.md");
 
-struct Server {
+pub(super) struct Server {
     host: Arc<Host>,
     registry: Arc<Registry>,
-    outbox: Outbox,
-    in_flight: InFlight,
+    past: Past,
 }
 
 /// Answers the client until it closes its end or `stop` fires. `ended` fires as soon as no further request will come,
@@ -54,7 +55,8 @@ pub async fn serve(
     let upstream = Upstream::new(reader, writer, host.settings.get().line_bytes, ended.clone());
     let outbox = upstream.outbox();
     let added = registry.changes();
-    let server = Server { host, registry, outbox: outbox.clone(), in_flight: upstream.in_flight() };
+    let past = Past::Wire { outbox: outbox.clone(), in_flight: upstream.in_flight() };
+    let server = Server { host, registry, past };
     match server.serve_with_ct(upstream, stop).await {
         Ok(running) => {
             let initialised = running.peer().peer_info().is_some_and(|client| client.protocol_version.has_initialize());
@@ -87,7 +89,9 @@ impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         let us = Implementation::new("perennial", env!("CARGO_PKG_VERSION")).with_title("Perennial");
         let capabilities = ServerCapabilities::builder().enable_tools().enable_tool_list_changed();
-        ServerConfig::new(capabilities.build()).with_server_info(us).with_instructions(INSTRUCTIONS)
+        let config = ServerConfig::new(capabilities.build()).with_server_info(us);
+        // they tell of tools that are not there when one server is all that is shown
+        if self.registry.is_of_one() { config } else { config.with_instructions(INSTRUCTIONS) }
     }
 
     async fn list_tools(
@@ -97,6 +101,18 @@ impl ServerHandler for Server {
     ) -> Result<ListToolsResult, ErrorData> {
         let tools = self.registry.definitions(&self.host.library).await.into_iter().filter_map(tool).collect();
         Ok(ListToolsResult::with_all_items(tools))
+    }
+
+    /// What the headers of an HTTP request are checked against.
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        tool(self.registry.get(name)?.definition())
+    }
+
+    /// A wire hears of new tools by [`tell_of_tools`].
+    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
+        if matches!(self.past, Past::Http) {
+            tokio::spawn(http::tell_of_tools(self.registry.changes(), context.peer));
+        }
     }
 
     async fn call_tool(
@@ -109,20 +125,29 @@ impl ServerHandler for Server {
             let known = registry.names().join(", ");
             return Err(ErrorData::invalid_params(format!("unknown tool `{}`; there are: {known}", params.name), None));
         };
+        let reports = self.past.reports(&context);
         let call = Call {
             host: self.host.clone(),
             cancelled: context.ct.clone(),
-            progress: self.progress_sink(&context),
+            progress: reports.as_ref().map(Reports::sink),
             meta: passed_on_meta(&context),
             ask: asking::ask(&context),
-            client: context.client_info().map(|client| ClientIdentity::new(&client.name, &client.version)),
+            client: self.caller(&context),
         };
         let reply = tool.call(call, params.arguments.unwrap_or_default()).await;
+        if let Some(reports) = reports {
+            reports.flushed().await;
+        }
         Ok(CallToolResponse::Complete(self.result(reply, &context)))
     }
 }
 
 impl Server {
+    /// One that answers HTTP requests, of one session or of one alone.
+    pub(super) fn over_http(host: Arc<Host>, registry: Arc<Registry>) -> Self {
+        Self { host, registry, past: Past::Http }
+    }
+
     fn result(&self, reply: Reply, context: &RequestContext<RoleServer>) -> CallToolResult {
         match reply {
             Reply::Said(said) => said.into(),
@@ -136,25 +161,15 @@ impl Server {
             Reply::Passed(passed) => {
                 let modern = context.protocol_version().is_some_and(|version| !version.has_initialize());
                 let passed = if modern { passed.with_result_type() } else { passed };
-                // a request that nobody waits for any more gets no answer, whatever is returned here
-                self.in_flight.park(&context.id, passed);
+                self.past.park(context, passed);
                 CallToolResult::default()
             }
         }
     }
 
-    /// Progress goes past rmcp too, so that it stays in front of the result that follows it.
-    fn progress_sink(&self, context: &RequestContext<RoleServer>) -> Option<ProgressSink> {
-        let token = serde_json::to_value(context.meta.get_progress_token()?).ok()?;
-        let (outbox, answered) = (self.outbox.clone(), context.ct.clone());
-        Some(Arc::new(move |mut params: Map<String, Value>| {
-            if answered.is_cancelled() {
-                return;
-            }
-            params.insert("progressToken".into(), token.clone());
-            let line = json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": params });
-            outbox.try_send(Bytes::from(format!("{line}\n")));
-        }))
+    fn caller(&self, context: &RequestContext<RoleServer>) -> Caller {
+        let program = context.client_info().map(|client| ClientIdentity::new(&client.name, &client.version));
+        Caller { program, token: Exchange::of(&context.extensions).and_then(|exchange| exchange.token.clone()) }
     }
 }
 

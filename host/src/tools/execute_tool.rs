@@ -112,8 +112,7 @@ pub(super) async fn execute(
         .await;
     server.touch();
     for denial in instance.rights.denied_since(seen) {
-        let client = call.client.as_ref();
-        call.host.audit.record(Entry::of_denial(&server.id, tool, &denial.to, denial.count, client));
+        call.host.audit.record(Entry::of_denial(&server.id, tool, &denial.to, denial.count, &call.client));
     }
     match answered {
         Ok(passed) => {

@@ -23,7 +23,7 @@ mod update_server;
 
 use std::{future::Future, marker::PhantomData, sync::Arc};
 
-use perennial_sdk::{BoxFuture, ClientIdentity, Cx, DynTools, Error, Result, ToolDefinition};
+use perennial_sdk::{BoxFuture, Cx, DynTools, Error, Result, ToolDefinition};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -35,6 +35,7 @@ pub use target::start_saved;
 use crate::{
     audit::{Asked, Event},
     host::Host,
+    identity::Caller,
     mcp::{Ask, ProgressSink, Reply, Said},
 };
 
@@ -59,8 +60,8 @@ pub struct Call {
     pub meta: Map<String, Value>,
     /// Asks the person, where the client can.
     pub ask: Option<Ask>,
-    /// The program that asks, by what it says of itself.
-    pub client: Option<ClientIdentity>,
+    /// Who asks.
+    pub client: Caller,
 }
 
 /// What a call of a tool may change.
@@ -173,7 +174,7 @@ impl<B: BuiltIn> Tool for Entry<B> {
         Box::pin(async move {
             let (host, cancelled) = (call.host.clone(), call.cancelled.clone());
             let arguments = B::mend(arguments);
-            let asked = B::AUDITED.map(|event| Asked::new(event, &arguments, call.client.as_ref()));
+            let asked = B::AUDITED.map(|event| Asked::new(event, &arguments, &call.client));
             let reply = run::<B>(call, arguments).await;
             if let Some(asked) = asked {
                 host.audit.record_all(asked.answered(&reply, cancelled.is_cancelled()));
@@ -191,7 +192,7 @@ impl Tool for Contributed {
     fn call<'a>(&'a self, call: Call, arguments: Map<String, Value>) -> BoxFuture<'a, Reply> {
         Box::pin(async move {
             let name = &self.definition.name;
-            let asked = Asked::of_plugin(name, &arguments, call.client.as_ref());
+            let asked = Asked::of_plugin(name, &arguments, &call.client);
             let reply: Reply = match self.provider.call(&call.cx(), name, arguments).await {
                 Ok(value) => Reply::Value(value),
                 Err(error) => Said::failure(&format!("call `{name}`"), &error).into(),

@@ -6,6 +6,7 @@ mod children;
 mod confined;
 mod dependencies;
 mod host;
+mod http;
 mod import;
 mod plugins;
 mod processes;
