@@ -15,6 +15,7 @@ mod cases {
     mod cli;
     mod clients;
     mod compat;
+    mod conformance;
     mod config;
     mod exposure;
     mod faults;
