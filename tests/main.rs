@@ -15,8 +15,8 @@ mod cases {
     mod cli;
     mod clients;
     mod compat;
-    mod conformance;
     mod config;
+    mod conformance;
     mod exposure;
     mod faults;
     mod guide;

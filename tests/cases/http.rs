@@ -245,6 +245,19 @@ fn a_session_ends_when_it_is_left_alone_or_ended() {
 }
 
 #[test]
+fn a_server_that_nobody_calls_rests_and_comes_back() {
+    let home = TestHome::new().config("[exposure]\nidle_s = 0.5\n");
+    let token = home.token("ada");
+    let host = HttpHost::spawn(&home, &[]);
+    let mut client = host.client(&token).initialise();
+    let server = client.create_python(echo_server());
+    let state =
+        |client: &mut HttpClient| client.call("get-server", json!({ "serverId": server })).facts()["state"].clone();
+    assert!(wait_until(SOON, || state(&mut client) == "stopped"), "{}", state(&mut client));
+    assert_eq!(client.execute(&server, "echo", json!({ "message": "back" })).ok().text(), "back");
+}
+
+#[test]
 fn a_host_that_is_asked_to_end_answers_what_was_asked_before() {
     let home = TestHome::new();
     let token = home.token("ada");

@@ -12,7 +12,7 @@ use crate::{
     audit::{Entry, Event},
     config::{Config, Directories},
     exit::Failure,
-    identity::Caller,
+    identity::Client,
     mcp::Wire,
     tools::Call,
     trust::Withheld,
@@ -159,7 +159,7 @@ pub fn call(
             progress: None,
             meta: Map::new(),
             ask: None,
-            client: Caller::local(this_program()),
+            client: Client::local(this_program()),
         };
         let Value::Object(request) = json!({ "serverId": id, "toolName": tool, "args": arguments }) else {
             unreachable!("an object was written")

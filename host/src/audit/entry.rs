@@ -5,7 +5,7 @@ use perennial_sdk::{ClientIdentity, ServerId, Version};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::{identity::Caller, mcp::Reply, tokens::TokenName};
+use crate::{identity::Client, mcp::Reply, tokens::TokenName};
 
 /// A line of the audit log: names and sizes, never what was passed or answered.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -128,7 +128,7 @@ impl Entry {
     }
 
     /// A server asked for a place that it may not connect to, while one of its tools was called.
-    pub fn of_denial(server: &ServerId, tool: &str, to: &str, count: u64, client: &Caller) -> Self {
+    pub fn of_denial(server: &ServerId, tool: &str, to: &str, count: u64, client: &Client) -> Self {
         Self {
             server: Some(server.to_string()),
             tool: Some(cut(tool)),
@@ -156,7 +156,7 @@ impl Entry {
 
 impl Asked {
     /// A call of a tool of the host with these arguments.
-    pub fn new(event: Event, arguments: &Map<String, Value>, client: &Caller) -> Self {
+    pub fn new(event: Event, arguments: &Map<String, Value>, client: &Client) -> Self {
         let text = |key: &str| arguments.get(key)?.as_str().map(cut);
         let bytes: usize = ["code", "files", "args"].iter().filter_map(|key| arguments.get(*key)).map(bytes_of).sum();
         let entry = Entry {
@@ -177,7 +177,7 @@ impl Asked {
     }
 
     /// A call of a plugin's tool.
-    pub fn of_plugin(tool: &str, arguments: &Map<String, Value>, client: &Caller) -> Self {
+    pub fn of_plugin(tool: &str, arguments: &Map<String, Value>, client: &Client) -> Self {
         let mut asked = Self::new(Event::Execute, &Map::new(), client);
         asked.0.tool = Some(cut(tool));
         asked.0.bytes_in = Some(arguments.values().map(bytes_of).sum::<usize>() as u64);
@@ -185,7 +185,7 @@ impl Asked {
     }
 
     /// A call of a saved server's tool by its name in the host's own list.
-    pub fn of_saved(saved: &ServerId, tool: &str, arguments: &Map<String, Value>, client: &Caller) -> Self {
+    pub fn of_saved(saved: &ServerId, tool: &str, arguments: &Map<String, Value>, client: &Client) -> Self {
         let mut asked = Self::of_plugin(tool, arguments, client);
         asked.0.saved = Some(saved.to_string());
         asked

@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    identity::Caller,
+    identity::Client,
     mcp::{Reply, Said},
 };
 
 fn asked(event: Event, arguments: Value) -> Asked {
     let Value::Object(arguments) = arguments else { panic!("an object") };
-    Asked::new(event, &arguments, &Caller::local(ClientIdentity::new("chat", "1.2")))
+    Asked::new(event, &arguments, &Client::local(ClientIdentity::new("chat", "1.2")))
 }
 
 #[test]

@@ -12,7 +12,7 @@ use perennial_sdk::{Error, Result, ServerId, ServerSpec};
 pub use server::{Death, Phase, Server, Status};
 
 use crate::{
-    identity::Caller, launch::Launch, library::Shelf, supervisor::StopGrace, tokens::TokenName, trust::Provenance,
+    identity::Client, launch::Launch, library::Shelf, supervisor::StopGrace, tokens::TokenName, trust::Provenance,
 };
 
 /// The running servers of this host, oldest first.
@@ -36,19 +36,19 @@ impl Catalog {
     }
 
     /// Adds a server under a new id and starts to bring it up; [`Server::settled`] tells how that ends.
-    pub fn create(&self, spec: ServerSpec, name: Option<String>, by: &Caller) -> Arc<Server> {
+    pub fn create(&self, spec: ServerSpec, name: Option<String>, by: &Client) -> Arc<Server> {
         self.insert(&mut self.servers(), spec, name, None, Provenance::default(), Kept::For(by.token.clone()))
     }
 
     /// Adds a saved server under a new id, as [`create`](Self::create) does.
-    pub fn load(&self, spec: ServerSpec, shelf: Shelf, provenance: Provenance, by: &Caller) -> Arc<Server> {
+    pub fn load(&self, spec: ServerSpec, shelf: Shelf, provenance: Provenance, by: &Client) -> Arc<Server> {
         let kept = Kept::For(by.token.clone());
         self.insert(&mut self.servers(), spec, Some(shelf.name.clone()), Some(shelf), provenance, kept)
     }
 
     /// The instance of a saved server that was created last of those that a caller sees, or a new one, which is everybody's:
     /// never two for two callers at once.
-    pub fn resident(&self, spec: ServerSpec, shelf: Shelf, provenance: Provenance, by: &Caller) -> Arc<Server> {
+    pub fn resident(&self, spec: ServerSpec, shelf: Shelf, provenance: Provenance, by: &Client) -> Arc<Server> {
         let mut servers = self.servers();
         // one that failed may have failed for a reason that has passed
         servers.retain(|_, server| !(server.stands_at(&shelf.id) && server.has_failed()));
@@ -63,7 +63,7 @@ impl Catalog {
     ///
     /// # Errors
     /// `not_found`.
-    pub fn get(&self, reference: &str, by: &Caller) -> Result<Arc<Server>> {
+    pub fn get(&self, reference: &str, by: &Client) -> Result<Arc<Server>> {
         let found = reference.parse::<ServerId>().ok().and_then(|id| self.servers().get(&id).cloned());
         found.filter(|server| by.sees(server.owner.as_ref())).ok_or_else(|| {
             let shown: String = reference.chars().take(80).collect();
@@ -73,7 +73,7 @@ impl Catalog {
     }
 
     /// Every server that a caller sees, oldest first.
-    pub fn list(&self, by: &Caller) -> Vec<Arc<Server>> {
+    pub fn list(&self, by: &Client) -> Vec<Arc<Server>> {
         self.servers().values().filter(|server| by.sees(server.owner.as_ref())).cloned().collect()
     }
 

@@ -122,7 +122,8 @@ impl Server {
             generation: 0,
             deleted: false,
         };
-        let lazy = matches!(kept, Kept::UntilIdle);
+        // a host over HTTP lives for long, and nobody says when its clients are gone
+        let lazy = !matches!(kept, Kept::For(None));
         let owner = match kept {
             Kept::For(token) => token,
             Kept::UntilIdle => None,

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     host::Host,
-    identity::Caller,
+    identity::Client,
     tools::{Call, Registry},
 };
 
@@ -132,7 +132,7 @@ impl ServerHandler for Server {
             progress: reports.as_ref().map(Reports::sink),
             meta: passed_on_meta(&context),
             ask: asking::ask(&context),
-            client: self.caller(&context),
+            client: client(&context),
         };
         let reply = tool.call(call, params.arguments.unwrap_or_default()).await;
         if let Some(reports) = reports {
@@ -143,9 +143,9 @@ impl ServerHandler for Server {
 }
 
 impl Server {
-    /// One that answers HTTP requests, of one session or of one alone.
-    pub(super) fn over_http(host: Arc<Host>, registry: Arc<Registry>) -> Self {
-        Self { host, registry, past: Past::Http }
+    /// Makes one for every session over HTTP, and for every request that belongs to none.
+    pub(super) fn over_http(host: Arc<Host>, registry: Arc<Registry>) -> impl Fn() -> Self {
+        move || Self { host: host.clone(), registry: registry.clone(), past: Past::Http }
     }
 
     fn result(&self, reply: Reply, context: &RequestContext<RoleServer>) -> CallToolResult {
@@ -166,11 +166,12 @@ impl Server {
             }
         }
     }
+}
 
-    fn caller(&self, context: &RequestContext<RoleServer>) -> Caller {
-        let program = context.client_info().map(|client| ClientIdentity::new(&client.name, &client.version));
-        Caller { program, token: Exchange::of(&context.extensions).and_then(|exchange| exchange.token.clone()) }
-    }
+/// Who asks.
+fn client(context: &RequestContext<RoleServer>) -> Client {
+    let program = context.client_info().map(|client| ClientIdentity::new(&client.name, &client.version));
+    Client { program, token: Exchange::of(&context.extensions).and_then(|exchange| exchange.token.clone()) }
 }
 
 /// The caller's `_meta` without what is about the caller's own connection.

@@ -35,7 +35,7 @@ pub use target::start_saved;
 use crate::{
     audit::{Asked, Event},
     host::Host,
-    identity::Caller,
+    identity::Client,
     mcp::{Ask, ProgressSink, Reply, Said},
 };
 
@@ -61,7 +61,7 @@ pub struct Call {
     /// Asks the person, where the client can.
     pub ask: Option<Ask>,
     /// Who asks.
-    pub client: Caller,
+    pub client: Client,
 }
 
 /// What a call of a tool may change.

@@ -8,7 +8,7 @@ use super::Call;
 use crate::{
     catalog::Server,
     host::Host,
-    identity::Caller,
+    identity::Client,
     library::{Shelf, shortened},
     mcp::{Ask, Decision},
     toolset::Toolset,
@@ -78,10 +78,10 @@ pub(super) async fn resident(call: &Call, cx: &Cx, id: &ServerId) -> Result<Arc<
 pub async fn start_saved(host: &Host, reference: &str) -> Result<Arc<Server>> {
     let cx = Cx::detached();
     let id = host.library.find(&cx, reference).await?;
-    resident_of(host, &cx, &id, &Caller::default()).await
+    resident_of(host, &cx, &id, &Client::default()).await
 }
 
-async fn resident_of(host: &Host, cx: &Cx, id: &ServerId, by: &Caller) -> Result<Arc<Server>> {
+async fn resident_of(host: &Host, cx: &Cx, id: &ServerId, by: &Client) -> Result<Arc<Server>> {
     if let Some(server) =
         host.catalog.list(by).into_iter().rev().find(|server| server.stands_at(id) && !server.has_failed())
     {

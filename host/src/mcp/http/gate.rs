@@ -137,6 +137,8 @@ impl Gate {
             return answer;
         }
         let parked = visit.as_ref().map(|visit| visit.parked.clone()).unwrap_or_default();
+        // nothing behind the gate has to know it
+        head.headers.remove(header::AUTHORIZATION);
         head.extensions.insert(Exchange { token: token.clone(), parked: parked.clone() });
         let ends = (head.method == Method::DELETE).then_some(session).flatten();
         // streams that stay open for what may happen are not worth waiting for

@@ -77,11 +77,8 @@ impl Http {
             .with_json_response(true)
             .with_max_request_body_bytes(body_bytes)
             .with_cancellation_token(stop.clone());
-        let rmcp = StreamableHttpService::new(
-            move || Ok(Server::over_http(host.clone(), registry.clone())),
-            sessions.rmcp.clone(),
-            settings,
-        );
+        let server = Server::over_http(host, registry);
+        let rmcp = StreamableHttpService::new(move || Ok(server()), sessions.rmcp.clone(), settings);
         let gate = Gate {
             origins: Origins::new(config, address),
             keyring,
