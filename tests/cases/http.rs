@@ -244,6 +244,32 @@ fn a_session_ends_when_it_is_left_alone_or_ended() {
     assert_eq!(listening.clone().begin("tools/list", json!({})).status, 404);
 }
 
+/// What became of the calls of tools, as the audit log has it.
+fn outcomes(home: &TestHome) -> Vec<String> {
+    let audited = home.run(&["audit", "--json", "--event", "execute"]);
+    let entries: Vec<Value> = serde_json::from_slice(&audited.stdout).unwrap();
+    entries.iter().filter_map(|entry| entry["outcome"].as_str()).map(str::to_owned).collect()
+}
+
+#[test]
+fn without_a_session_whoever_hangs_up_gives_up() {
+    let home = TestHome::new();
+    let token = home.token("ada");
+    let host = HttpHost::spawn(&home, &[]);
+    let mut client = host.client(&token);
+    let server = client.create_python(STEPS);
+    let call = json!({
+        "name": "execute-tool",
+        "arguments": { "serverId": server, "toolName": "pause", "args": { "seconds": 100 } }
+    });
+    let asked = client.ask("tools/call", call);
+    assert!(wait_until(SOON, || home.path().join("state/perennial/audit").exists()));
+    thread::sleep(std::time::Duration::from_millis(300));
+    drop(asked);
+    assert!(wait_until(SOON, || outcomes(&home).contains(&"cancelled".to_owned())), "{:?}", outcomes(&home));
+    assert!(host.terminate().success());
+}
+
 #[test]
 fn a_server_that_nobody_calls_rests_and_comes_back() {
     let home = TestHome::new().config("[exposure]\nidle_s = 0.5\n");

@@ -117,6 +117,11 @@ impl Drop for HttpHost {
 impl HttpClient {
     /// Sends a request as it is written, `Host` and token beside its own headers.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        Answer::read(self.write(method, path, headers, body))
+    }
+
+    /// The same without waiting for an answer.
+    pub fn write(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut head = format!("{method} {path} HTTP/1.1\r\n");
@@ -134,11 +139,15 @@ impl HttpClient {
         head += "\r\n";
         // a refusal may come, and the connection close, before all of it is written
         let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
-        Answer::read(stream)
+        stream
     }
 
     /// Sends a message.
     pub fn post(&self, message: &Value) -> Answer {
+        Answer::read(self.write_message(message))
+    }
+
+    fn write_message(&self, message: &Value) -> TcpStream {
         let mut headers = vec![("content-type", "application/json"), ("accept", "application/json, text/event-stream")];
         if let Some(session) = &self.session {
             headers.extend([("mcp-session-id", session.as_str()), ("mcp-protocol-version", "2025-11-25")]);
@@ -151,7 +160,7 @@ impl HttpClient {
                 headers.push(("mcp-name", name));
             }
         }
-        self.send("POST", "/mcp", &headers, message.to_string().as_bytes())
+        self.write("POST", "/mcp", &headers, message.to_string().as_bytes())
     }
 
     /// Begins a session.
@@ -173,7 +182,12 @@ impl HttpClient {
     }
 
     /// Sends a request; without a session with what each needs then.
-    pub fn begin(&mut self, method: &str, mut params: Value) -> Answer {
+    pub fn begin(&mut self, method: &str, params: Value) -> Answer {
+        Answer::read(self.ask(method, params))
+    }
+
+    /// The same without waiting for an answer; whoever drops what it gives hangs up.
+    pub fn ask(&mut self, method: &str, mut params: Value) -> TcpStream {
         self.last_id += 1;
         if self.session.is_none() && method != "initialize" {
             let meta = &mut params["_meta"];
@@ -181,7 +195,7 @@ impl HttpClient {
             meta["io.modelcontextprotocol/clientInfo"] = json!({ "name": "http-tests", "version": "2" });
             meta["io.modelcontextprotocol/clientCapabilities"] = json!({});
         }
-        self.post(&json!({ "jsonrpc": "2.0", "id": self.last_id, "method": method, "params": params }))
+        self.write_message(&json!({ "jsonrpc": "2.0", "id": self.last_id, "method": method, "params": params }))
     }
 
     pub fn request(&mut self, method: &str, params: Value) -> Value {

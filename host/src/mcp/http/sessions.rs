@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -13,6 +13,8 @@ use crate::tokens::{Keyring, TokenName};
 pub(super) struct Sessions {
     pub(super) rmcp: Arc<LocalSessionManager>,
     known: Mutex<HashMap<String, Session>>,
+    /// Those that rmcp had and nobody knew when it was looked last: of clients that left before they heard of them.
+    unclaimed: Mutex<HashSet<String>>,
     most: usize,
     idle: Duration,
 }
@@ -41,7 +43,7 @@ impl Sessions {
         let mut rmcp = LocalSessionManager::default();
         // it would end sessions in the middle of a long call
         rmcp.session_config.keep_alive = None;
-        Arc::new(Self { rmcp: Arc::new(rmcp), known: Mutex::default(), most, idle })
+        Arc::new(Self { rmcp: Arc::new(rmcp), known: Mutex::default(), unclaimed: Mutex::default(), most, idle })
     }
 
     /// An exchange of this token in a session; none when it has no such session, whoever else may have one.
@@ -84,7 +86,8 @@ impl Sessions {
         let _ = self.rmcp.close_session(&id.into()).await;
     }
 
-    /// Ends the sessions that were idle for too long, that ended by themselves, or whose token does not count any more.
+    /// Ends the sessions that were idle for too long, that ended by themselves, that nobody claimed, or whose token does not
+    /// count any more.
     pub(super) async fn sweep(&self, keyring: Option<&Keyring>) {
         let over: Vec<String> = {
             let rmcp = self.rmcp.sessions.read().await;
@@ -96,7 +99,14 @@ impl Sessions {
             let over = known.iter().filter(|(id, session)| {
                 session.is_idle_for(self.idle) || !rmcp.contains_key(id.as_str()) || revoked(session)
             });
-            over.map(|(id, _)| id.clone()).collect()
+            let over = over.map(|(id, _)| id.clone());
+            let unclaimed = rmcp.keys().filter(|id| !known.contains_key(&***id)).map(|id| id.to_string());
+            let before = std::mem::replace(
+                &mut *self.unclaimed.lock().unwrap_or_else(PoisonError::into_inner),
+                unclaimed.collect(),
+            );
+            let still = before.into_iter().filter(|id| rmcp.contains_key(id.as_str()) && !known.contains_key(id));
+            over.chain(still).collect()
         };
         for id in over {
             self.end(&id).await;
