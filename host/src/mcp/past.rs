@@ -1,11 +1,12 @@
-//! What goes past rmcp to the client: results that nobody decodes, and progress that stays in front of them.
+//! What goes past rmcp to the client: results that nobody decodes, and what is told beside a call, in front of its result.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rmcp::{RoleServer, model::ProgressNotificationParam, service::RequestContext};
+use rmcp::{RoleServer, model::ServerNotification, service::RequestContext};
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::{Passed, calls::ProgressSink, http::Exchange, outbox::Outbox, upstream::InFlight};
 
@@ -17,19 +18,26 @@ pub(super) enum Past {
     Http,
 }
 
-/// Progress of one call, on its way to the client.
-pub(super) struct Reports {
-    sink: ProgressSink,
-    queue: Option<mpsc::Sender<Report>>,
+/// What is told beside one call, until that is answered.
+pub(super) struct Aside {
+    way: Way,
+    answered: CancellationToken,
+    progress_token: Option<Value>,
 }
 
-enum Report {
-    Progress(Box<ProgressNotificationParam>),
+#[derive(Clone)]
+enum Way {
+    Lines(Outbox),
+    Queue(mpsc::Sender<Item>),
+}
+
+enum Item {
+    Notification(Box<ServerNotification>),
     /// Everything before it has been sent.
     Flushed(oneshot::Sender<()>),
 }
 
-/// Reports that wait to be sent; what comes beyond them is left out.
+/// Notifications that wait to be sent; what comes beyond them is left out.
 const MOST_WAITING: usize = 256;
 
 impl Past {
@@ -46,59 +54,66 @@ impl Past {
         }
     }
 
-    /// Takes the progress of this request, when its client asked for it.
-    pub(super) fn reports(&self, context: &RequestContext<RoleServer>) -> Option<Reports> {
-        let token = serde_json::to_value(context.meta.get_progress_token()?).ok()?;
-        let answered = context.ct.clone();
-        Some(match self {
-            Self::Wire { outbox, .. } => {
-                let outbox = outbox.clone();
-                let sink: ProgressSink = Arc::new(move |mut params: Map<String, Value>| {
-                    if answered.is_cancelled() {
-                        return;
-                    }
-                    params.insert("progressToken".into(), token.clone());
-                    let line = json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": params });
-                    outbox.try_send(Bytes::from(format!("{line}\n")));
-                });
-                Reports { sink, queue: None }
-            }
+    /// What is told beside this request.
+    pub(super) fn aside(&self, context: &RequestContext<RoleServer>) -> Aside {
+        let way = match self {
+            Self::Wire { outbox, .. } => Way::Lines(outbox.clone()),
             Self::Http => {
-                let (queue, mut reports) = mpsc::channel(MOST_WAITING);
+                let (queue, mut items) = mpsc::channel(MOST_WAITING);
                 let peer = context.peer.clone();
                 tokio::spawn(async move {
-                    while let Some(report) = reports.recv().await {
-                        match report {
-                            Report::Progress(params) => drop(peer.notify_progress(*params).await),
-                            Report::Flushed(done) => drop(done.send(())),
+                    while let Some(item) = items.recv().await {
+                        match item {
+                            Item::Notification(notification) => drop(peer.send_notification(*notification).await),
+                            Item::Flushed(done) => drop(done.send(())),
                         }
                     }
                 });
-                let waiting = queue.clone();
-                let sink: ProgressSink = Arc::new(move |mut params: Map<String, Value>| {
-                    params.insert("progressToken".into(), token.clone());
-                    let params = serde_json::from_value(Value::Object(params));
-                    if let (false, Ok(params)) = (answered.is_cancelled(), params) {
-                        let _ = waiting.try_send(Report::Progress(params));
-                    }
-                });
-                Reports { sink, queue: Some(queue) }
+                Way::Queue(queue)
             }
-        })
+        };
+        let token = context.meta.get_progress_token();
+        let progress_token = token.and_then(|token| serde_json::to_value(token).ok());
+        Aside { way, answered: context.ct.clone(), progress_token }
     }
 }
 
-impl Reports {
-    /// What takes the `params` of a progress notification.
-    pub(super) fn sink(&self) -> ProgressSink {
-        self.sink.clone()
+impl Aside {
+    /// Takes the `params` of progress notifications, when the client asked for them.
+    pub(super) fn progress(&self) -> Option<ProgressSink> {
+        let (token, sink) = (self.progress_token.clone()?, self.sink("notifications/progress"));
+        Some(Arc::new(move |mut params| {
+            params.insert("progressToken".into(), token.clone());
+            sink(params);
+        }))
     }
 
-    /// Waits until what was reported so far is in front of whatever is answered next.
+    /// Takes the `params` of such notifications.
+    pub(super) fn sink(&self, method: &'static str) -> ProgressSink {
+        let (way, answered) = (self.way.clone(), self.answered.clone());
+        Arc::new(move |params: Map<String, Value>| {
+            if answered.is_cancelled() {
+                return;
+            }
+            match &way {
+                Way::Lines(outbox) => {
+                    let line = json!({ "jsonrpc": "2.0", "method": method, "params": params });
+                    outbox.try_send(Bytes::from(format!("{line}\n")));
+                }
+                Way::Queue(queue) => {
+                    if let Ok(notification) = serde_json::from_value(json!({ "method": method, "params": params })) {
+                        let _ = queue.try_send(Item::Notification(Box::new(notification)));
+                    }
+                }
+            }
+        })
+    }
+
+    /// Waits until what was told so far is in front of whatever is answered next.
     pub(super) async fn flushed(self) {
-        let Some(queue) = self.queue else { return };
+        let Way::Queue(queue) = self.way else { return };
         let (done, flushed) = oneshot::channel();
-        if queue.send(Report::Flushed(done)).await.is_ok() {
+        if queue.send(Item::Flushed(done)).await.is_ok() {
             let _ = flushed.await;
         }
     }

@@ -20,7 +20,7 @@ use super::{
     Reply, Wire, asking,
     http::{self, Exchange},
     outbox::Outbox,
-    past::{Past, Reports},
+    past::Past,
     session::tool_result,
     upstream::Upstream,
 };
@@ -125,19 +125,17 @@ impl ServerHandler for Server {
             let known = registry.names().join(", ");
             return Err(ErrorData::invalid_params(format!("unknown tool `{}`; there are: {known}", params.name), None));
         };
-        let reports = self.past.reports(&context);
+        let aside = self.past.aside(&context);
         let call = Call {
             host: self.host.clone(),
             cancelled: context.ct.clone(),
-            progress: reports.as_ref().map(Reports::sink),
+            progress: aside.progress(),
             meta: passed_on_meta(&context),
             ask: asking::ask(&context),
             client: client(&context),
         };
         let reply = tool.call(call, params.arguments.unwrap_or_default()).await;
-        if let Some(reports) = reports {
-            reports.flushed().await;
-        }
+        aside.flushed().await;
         Ok(CallToolResponse::Complete(self.result(reply, &context)))
     }
 }
