@@ -47,21 +47,6 @@ fn a_result_is_what_the_child_sent_byte_for_byte(#[values("2025-11-25", "2026-07
     assert!(host.terminate().success());
 }
 
-#[test]
-fn what_a_client_lacks_is_told_to_the_client() {
-    let home = TestHome::new();
-    let token = home.token("ada");
-    let host = HttpHost::spawn(&home, &[]);
-    let mut client = host.client(&token);
-    let server = client.create_python(STEPS);
-    let call = json!({ "name": "execute-tool", "arguments": { "serverId": server, "toolName": "lacks" } });
-    let answer = client.begin("tools/call", call);
-    assert_eq!(answer.status, 400);
-    let answer: Value = serde_json::from_str(&answer.text()).unwrap();
-    assert_eq!((&answer["error"]["code"], &answer["error"]["message"]), (&json!(-32021), &json!("it needs sampling")));
-    assert_eq!(answer["error"]["data"], json!({ "requiredCapabilities": { "sampling": {} } }));
-}
-
 #[rstest]
 fn progress_comes_in_order_and_before_its_result(#[values("2025-11-25", "2026-07-28")] era: &str) {
     let home = TestHome::new();

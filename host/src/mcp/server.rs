@@ -7,8 +7,8 @@ use perennial_sdk::{ClientIdentity, Error, ToolDefinition};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CallToolRequestParams, CallToolResponse, CallToolResult, ErrorCode, Implementation, JsonObject,
-        ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+        CallToolRequestParams, CallToolResponse, CallToolResult, Implementation, JsonObject, ListToolsResult,
+        PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
     },
     service::{NotificationContext, RequestContext, ServiceExt},
 };
@@ -136,9 +136,6 @@ impl ServerHandler for Server {
         };
         let reply = tool.call(call, params.arguments.unwrap_or_default()).await;
         aside.flushed().await;
-        if let Some(error) = lacking(&reply) {
-            return Err(error);
-        }
         Ok(CallToolResponse::Complete(self.result(reply, &context)))
     }
 }
@@ -167,19 +164,6 @@ impl Server {
             }
         }
     }
-}
-
-/// A child's refusal for want of something that the client did not say it can do. It is for the client and not for a model,
-/// and has a code of its own since 2026-07-28.
-fn lacking(reply: &Reply) -> Option<ErrorData> {
-    let Reply::Said(said) = reply else { return None };
-    let error = &said.facts["error"];
-    let (code, child) = (ErrorCode::MISSING_REQUIRED_CLIENT_CAPABILITY, &error["data"]);
-    if !said.is_error || error["code"] != "child_error" || child["code"] != code.0 {
-        return None;
-    }
-    let message = child["message"].as_str().unwrap_or_default().to_owned();
-    Some(ErrorData::new(code, message, child.get("data").filter(|data| !data.is_null()).cloned()))
 }
 
 /// Who asks.
