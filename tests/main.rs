@@ -17,9 +17,11 @@ mod cases {
     mod clients;
     mod compat;
     mod config;
+    mod conformance;
     mod exposure;
     mod faults;
     mod guide;
+    mod http;
     mod library;
     mod moving;
     mod node;

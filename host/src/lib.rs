@@ -33,6 +33,7 @@ pub mod schema;
 pub mod secrets;
 pub mod sources;
 pub mod supervisor;
+pub mod tokens;
 pub mod toolchain;
 pub mod tools;
 pub mod toolset;

@@ -12,6 +12,7 @@ use crate::{
     audit::{Entry, Event},
     config::{Config, Directories},
     exit::Failure,
+    identity::Client,
     mcp::{Caller, Wire},
     tools::Call,
     trust::Withheld,
@@ -19,7 +20,7 @@ use crate::{
 
 /// How long a session waits for plugins out of process before it begins without them. Most need a tenth of it, and many
 /// clients ask for the list of tools once.
-const HEAD_START: Duration = Duration::from_secs(2);
+pub(super) const HEAD_START: Duration = Duration::from_secs(2);
 
 /// Speaks MCP on standard input and output until the client leaves. With `reload` and a file, SIGHUP reads that again.
 ///
@@ -29,6 +30,7 @@ pub fn serve(config: Config, directories: Directories, reload: Option<Reload>) -
     let wire = Wire::take()?;
     run(async {
         let app = App::open(&config, &directories, Some(HEAD_START)).await?;
+        app.single_out(&config).await?;
         let reloading = reload.and_then(|reload| Reloading::of(config, reload));
         Ok(app.serve(wire, reloading).await?)
     })
@@ -158,7 +160,7 @@ pub fn call(
             meta: Map::new(),
             ask: None,
             caller: Caller::default(),
-            client: Some(this_program()),
+            client: Client::local(this_program()),
         };
         let Value::Object(request) = json!({ "serverId": id, "toolName": tool, "args": arguments }) else {
             unreachable!("an object was written")

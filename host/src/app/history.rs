@@ -6,6 +6,7 @@ use crate::{
     audit::{Entry, Event},
     config::{Config, Directories},
     exit::Failure,
+    identity::Client,
     library::{Changes, History, unified},
 };
 
@@ -79,7 +80,7 @@ pub fn restore(config: Config, directories: Directories, reference: &str, from: 
     with_app(config, directories, async |app| {
         let (cx, library) = (Cx::detached(), &app.host.library);
         let server_id = library.find_deleted_too(&cx, reference).await?;
-        let (version, name) = library.restore(&cx, &server_id, from, Some(&this_program())).await?;
+        let (version, name) = library.restore(&cx, &server_id, from, &Client::local(this_program())).await?;
         app.host.audit.record(Entry::of_command(Event::Save, &server_id, &name, version));
         Ok(Restored { server_id, name, from, version })
     })

@@ -6,6 +6,7 @@ mod command;
 mod doctor;
 mod expose;
 mod history;
+mod http;
 mod installed;
 mod kit;
 mod moving;
@@ -25,6 +26,7 @@ pub use command::{Listed, call, check, check_library, collect, deleted, remove, 
 pub use doctor::{Checkup, FolderCheck, LanguageCheck, ProgramCheck, StorageCheck, doctor};
 pub use expose::{Exposed, expose};
 pub use history::{Comparison, Restored, compare, history, restore};
+pub use http::{HttpWish, serve_http};
 pub use installed::{Installed, installed};
 pub use kit::{
     Added, Pinned, Removed, Subject, TRIAL, TryPlugin, add_plugin, carry_out_trial, pin_plugin, remove_plugin,
@@ -35,7 +37,7 @@ pub use reload::{Reload, Reloading};
 pub use tour::tour;
 pub use warm::{Warmed, warm};
 
-use perennial_sdk::{Error, Home};
+use perennial_sdk::{Cx, Error, Home};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -166,12 +168,7 @@ impl App {
     /// When the wire cannot be opened.
     pub async fn serve(self: Arc<Self>, wire: Wire, reloading: Option<Reloading>) -> Result<(), Error> {
         let (ended, stop) = (CancellationToken::new(), CancellationToken::new());
-        let (supervisor, launch) = (self.supervisor.clone(), self.launch.clone());
-        let sweeping = tokio::spawn(async move {
-            supervisor.sweep().await;
-            launch.environments.sweep().await;
-            let _ = tokio::task::spawn_blocking(move || launch.sources.sweep()).await;
-        });
+        let sweeping = self.sweep();
         self.start_ahead();
         let serving =
             tokio::spawn(server::serve(self.host.clone(), self.registry.clone(), wire, ended.clone(), stop.clone()));
@@ -189,6 +186,32 @@ impl App {
             Ok(Ok(result)) => result,
             _ => Ok(()),
         }
+    }
+
+    /// Shows one saved server alone, where the configuration wants that.
+    ///
+    /// # Errors
+    /// There is none of that name, or several.
+    async fn single_out(&self, config: &Config) -> Result<(), ConfigError> {
+        let Some(only) = &config.exposure.only else { return Ok(()) };
+        match self.host.library.find(&Cx::detached(), only).await {
+            Ok(id) => self.host.exposure.show_only(id),
+            Err(error) => {
+                self.close().await;
+                return Err(config.only_error(&error));
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what earlier hosts left behind, behind everybody's back.
+    fn sweep(&self) -> tokio::task::JoinHandle<()> {
+        let (supervisor, launch) = (self.supervisor.clone(), self.launch.clone());
+        tokio::spawn(async move {
+            supervisor.sweep().await;
+            launch.environments.sweep().await;
+            let _ = tokio::task::spawn_blocking(move || launch.sources.sweep()).await;
+        })
     }
 
     /// Starts the saved servers that are to be up before anybody calls them, behind everybody's back.

@@ -5,7 +5,7 @@ use perennial_sdk::{ClientIdentity, ServerId, Version};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::mcp::Reply;
+use crate::{identity::Client, mcp::Reply, tokens::TokenName};
 
 /// A line of the audit log: names and sizes, never what was passed or answered.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -56,6 +56,9 @@ pub struct Entry {
     /// Who asked for it: the client's name and version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
+    /// The name of the token that it brought over HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<TokenName>,
     /// The process of the host.
     pub host: u32,
 }
@@ -125,14 +128,15 @@ impl Entry {
     }
 
     /// A server asked for a place that it may not connect to, while one of its tools was called.
-    pub fn of_denial(server: &ServerId, tool: &str, to: &str, count: u64, client: Option<&ClientIdentity>) -> Self {
+    pub fn of_denial(server: &ServerId, tool: &str, to: &str, count: u64, client: &Client) -> Self {
         Self {
             server: Some(server.to_string()),
             tool: Some(cut(tool)),
             count: Some(count),
             outcome: Outcome::Failed,
             permissions: Some(json!({ "network": [cut(to)] })),
-            client: client.map(named),
+            client: client.program.as_ref().map(named),
+            token: client.token.clone(),
             ..Self::new(Event::Denial)
         }
     }
@@ -152,7 +156,7 @@ impl Entry {
 
 impl Asked {
     /// A call of a tool of the host with these arguments.
-    pub fn new(event: Event, arguments: &Map<String, Value>, client: Option<&ClientIdentity>) -> Self {
+    pub fn new(event: Event, arguments: &Map<String, Value>, client: &Client) -> Self {
         let text = |key: &str| arguments.get(key)?.as_str().map(cut);
         let bytes: usize = ["code", "files", "args"].iter().filter_map(|key| arguments.get(*key)).map(bytes_of).sum();
         let entry = Entry {
@@ -164,7 +168,8 @@ impl Asked {
             tool: text("toolName"),
             version: arguments.get("version").and_then(Value::as_u64),
             bytes_in: matches!(event, Event::Create | Event::Update | Event::Execute).then_some(bytes as u64),
-            client: client.map(named),
+            client: client.program.as_ref().map(named),
+            token: client.token.clone(),
             host: std::process::id(),
             ..Entry::default()
         };
@@ -172,7 +177,7 @@ impl Asked {
     }
 
     /// A call of a plugin's tool.
-    pub fn of_plugin(tool: &str, arguments: &Map<String, Value>, client: Option<&ClientIdentity>) -> Self {
+    pub fn of_plugin(tool: &str, arguments: &Map<String, Value>, client: &Client) -> Self {
         let mut asked = Self::new(Event::Execute, &Map::new(), client);
         asked.0.tool = Some(cut(tool));
         asked.0.bytes_in = Some(arguments.values().map(bytes_of).sum::<usize>() as u64);
@@ -180,12 +185,7 @@ impl Asked {
     }
 
     /// A call of a saved server's tool by its name in the host's own list.
-    pub fn of_saved(
-        saved: &ServerId,
-        tool: &str,
-        arguments: &Map<String, Value>,
-        client: Option<&ClientIdentity>,
-    ) -> Self {
+    pub fn of_saved(saved: &ServerId, tool: &str, arguments: &Map<String, Value>, client: &Client) -> Self {
         let mut asked = Self::of_plugin(tool, arguments, client);
         asked.0.saved = Some(saved.to_string());
         asked

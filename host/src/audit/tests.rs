@@ -4,11 +4,14 @@ use perennial_sdk::{ClientIdentity, Error};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::mcp::{Reply, Said};
+use crate::{
+    identity::Client,
+    mcp::{Reply, Said},
+};
 
 fn asked(event: Event, arguments: Value) -> Asked {
     let Value::Object(arguments) = arguments else { panic!("an object") };
-    Asked::new(event, &arguments, Some(&ClientIdentity::new("chat", "1.2")))
+    Asked::new(event, &arguments, &Client::local(ClientIdentity::new("chat", "1.2")))
 }
 
 #[test]

@@ -11,12 +11,22 @@ use perennial_sdk::{Error, Result, ServerId, ServerSpec};
 
 pub use server::{Death, Phase, Server, Status};
 
-use crate::{launch::Launch, library::Shelf, supervisor::StopGrace, trust::Provenance};
+use crate::{
+    identity::Client, launch::Launch, library::Shelf, supervisor::StopGrace, tokens::TokenName, trust::Provenance,
+};
 
 /// The running servers of this host, oldest first.
 pub struct Catalog {
     launch: Arc<Launch>,
     servers: Mutex<IndexMap<ServerId, Arc<Server>>>,
+}
+
+/// For whom a server is kept.
+enum Kept {
+    /// For whoever made it, with this token if they needed one.
+    For(Option<TokenName>),
+    /// For everybody, as long as it is called.
+    UntilIdle,
 }
 
 impl Catalog {
@@ -26,41 +36,45 @@ impl Catalog {
     }
 
     /// Adds a server under a new id and starts to bring it up; [`Server::settled`] tells how that ends.
-    pub fn create(&self, spec: ServerSpec, name: Option<String>, shelf: Option<Shelf>) -> Arc<Server> {
-        self.insert(&mut self.servers(), spec, name, shelf, Provenance::default(), false)
+    pub fn create(&self, spec: ServerSpec, name: Option<String>, by: &Client) -> Arc<Server> {
+        self.insert(&mut self.servers(), spec, name, None, Provenance::default(), Kept::For(by.token.clone()))
     }
 
     /// Adds a saved server under a new id, as [`create`](Self::create) does.
-    pub fn load(&self, spec: ServerSpec, shelf: Shelf, provenance: Provenance) -> Arc<Server> {
-        self.insert(&mut self.servers(), spec, Some(shelf.name.clone()), Some(shelf), provenance, false)
+    pub fn load(&self, spec: ServerSpec, shelf: Shelf, provenance: Provenance, by: &Client) -> Arc<Server> {
+        let kept = Kept::For(by.token.clone());
+        self.insert(&mut self.servers(), spec, Some(shelf.name.clone()), Some(shelf), provenance, kept)
     }
 
-    /// The instance of a saved server that was created last, or a new one: never two for two callers at once.
-    pub fn resident(&self, spec: ServerSpec, shelf: Shelf, provenance: Provenance) -> Arc<Server> {
+    /// The instance of a saved server that was created last of those that a caller sees, or a new one, which is everybody's:
+    /// never two for two callers at once.
+    pub fn resident(&self, spec: ServerSpec, shelf: Shelf, provenance: Provenance, by: &Client) -> Arc<Server> {
         let mut servers = self.servers();
         // one that failed may have failed for a reason that has passed
         servers.retain(|_, server| !(server.stands_at(&shelf.id) && server.has_failed()));
-        let there = servers.values().rev().find(|server| server.stands_at(&shelf.id)).cloned();
-        there
-            .unwrap_or_else(|| self.insert(&mut servers, spec, Some(shelf.name.clone()), Some(shelf), provenance, true))
+        let mut visible = servers.values().rev().filter(|server| by.sees(server.owner.as_ref()));
+        let there = visible.find(|server| server.stands_at(&shelf.id)).cloned();
+        there.unwrap_or_else(|| {
+            self.insert(&mut servers, spec, Some(shelf.name.clone()), Some(shelf), provenance, Kept::UntilIdle)
+        })
     }
 
-    /// A running server by its id.
+    /// A running server by its id. One that is another token's is as if it were not there.
     ///
     /// # Errors
     /// `not_found`.
-    pub fn get(&self, reference: &str) -> Result<Arc<Server>> {
+    pub fn get(&self, reference: &str, by: &Client) -> Result<Arc<Server>> {
         let found = reference.parse::<ServerId>().ok().and_then(|id| self.servers().get(&id).cloned());
-        found.ok_or_else(|| {
+        found.filter(|server| by.sees(server.owner.as_ref())).ok_or_else(|| {
             let shown: String = reference.chars().take(80).collect();
             Error::not_found(format!("no server `{shown}`"))
                 .hint("`list-servers` shows what is running, `list-saved-servers` what is saved")
         })
     }
 
-    /// Every server, oldest first.
-    pub fn list(&self) -> Vec<Arc<Server>> {
-        self.servers().values().cloned().collect()
+    /// Every server that a caller sees, oldest first.
+    pub fn list(&self, by: &Client) -> Vec<Arc<Server>> {
+        self.servers().values().filter(|server| by.sees(server.owner.as_ref())).cloned().collect()
     }
 
     /// Takes a server out and ends it.
@@ -84,10 +98,10 @@ impl Catalog {
         name: Option<String>,
         shelf: Option<Shelf>,
         provenance: Provenance,
-        lazy: bool,
+        kept: Kept,
     ) -> Arc<Server> {
         let id = std::iter::repeat_with(ServerId::random).find(|id| !servers.contains_key(id)).expect("ids never end");
-        let server = Server::new(id.clone(), spec, name, shelf, provenance, lazy, self.launch.clone());
+        let server = Server::new(id.clone(), spec, name, shelf, provenance, kept, self.launch.clone());
         servers.insert(id, server.clone());
         server.start();
         server

@@ -11,10 +11,12 @@ use perennial_sdk::{Error, Progress, Result, ServerId, ServerSpec};
 use serde_json::json;
 use tokio::sync::watch;
 
+use super::Kept;
 use crate::{
     launch::{Instance, Launch, Workplace},
     library::Shelf,
     supervisor::Restart,
+    tokens::TokenName,
     toolset::Toolset,
     trust::{Drift, Provenance, Withheld, drift},
 };
@@ -23,6 +25,8 @@ use crate::{
 pub struct Server {
     /// Its id in this session.
     pub id: ServerId,
+    /// The token with which it was created or loaded: no other sees it.
+    pub(super) owner: Option<TokenName>,
     /// When it was created or loaded.
     pub created_at: DateTime<Utc>,
     /// Held while it is saved: what one save learns, the next one builds on.
@@ -101,7 +105,7 @@ impl Server {
         name: Option<String>,
         shelf: Option<Shelf>,
         provenance: Provenance,
-        lazy: bool,
+        kept: Kept,
         launch: Arc<Launch>,
     ) -> Arc<Self> {
         let status = Status {
@@ -118,8 +122,15 @@ impl Server {
             generation: 0,
             deleted: false,
         };
+        // a host over HTTP lives for long, and nobody says when its clients are gone
+        let lazy = !matches!(kept, Kept::For(None));
+        let owner = match kept {
+            Kept::For(token) => token,
+            Kept::UntilIdle => None,
+        };
         Arc::new(Self {
             id,
+            owner,
             created_at: Utc::now(),
             saving: tokio::sync::Mutex::default(),
             changing: tokio::sync::Mutex::default(),

@@ -55,6 +55,15 @@ pub(super) fn render(entries: &[Entry]) -> String {
     output::table(&rows.collect::<Vec<_>>())
 }
 
+/// The program, and before it the token that it brought.
+fn by(entry: &Entry) -> String {
+    match (&entry.token, &entry.client) {
+        (Some(token), Some(client)) => format!("{token}: {client}"),
+        (Some(token), None) => token.to_string(),
+        (None, client) => client.clone().unwrap_or_default(),
+    }
+}
+
 fn row(entry: &Entry) -> Vec<String> {
     let outcome = match (&entry.error, entry.outcome) {
         (Some(error), _) => error.clone(),
@@ -80,6 +89,6 @@ fn row(entry: &Entry) -> Vec<String> {
         what.into_iter().flatten().collect::<Vec<_>>().join(", "),
         outcome,
         entry.ms.map(|ms| format!("{ms} ms")).unwrap_or_default(),
-        entry.client.clone().unwrap_or_default(),
+        by(entry),
     ]
 }

@@ -21,6 +21,7 @@ mod rm;
 mod secret;
 mod serve;
 mod show;
+mod token;
 mod tour;
 mod warm;
 
@@ -87,6 +88,8 @@ enum Command {
     #[command(subcommand)]
     Secret(secret::Command),
     #[command(subcommand)]
+    Token(token::Command),
+    #[command(subcommand)]
     Config(config::Command),
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -142,6 +145,7 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Some(Command::Doctor(doctor)) => doctor.run(&common),
         Some(Command::Cache(command)) => command.run(&common),
         Some(Command::Secret(command)) => command.run(&common),
+        Some(Command::Token(command)) => command.run(&common),
         Some(Command::Config(command)) => command.run(&common),
         Some(Command::Plugin(command)) => command.run(&common),
         Some(Command::Completions(completions)) => completions.run(),
@@ -149,7 +153,7 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
             let _ = write!(std::io::stderr(), "{}", Arguments::command().render_help());
             Ok(Exit::Usage)
         }
-        None => serve::Serve {}.run(&common),
+        None => serve::Serve::on_stdio().run(&common),
     }
 }
 

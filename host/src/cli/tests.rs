@@ -100,6 +100,8 @@ fn the_help_is_worth_reading() {
         "gc",
         "audit",
         "config",
+        "token",
+        "token create",
         "warm",
         "doctor",
         "cache",

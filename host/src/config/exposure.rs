@@ -16,6 +16,10 @@ pub struct Exposure {
     pub max_tools: Whole<0, 10_000>,
     /// The most KiB of definitions, in any mode.
     pub max_kb: Whole<0, 65_536>,
+    /// The one saved server, by id or unique name, whose tools are all that clients see, by its own names for them; the
+    /// host's own tools are not there then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub only: Option<String>,
     /// Saved servers, by id or unique name, that are started ahead, before anybody calls them.
     pub eager: Vec<String>,
     /// Seconds without a call after which a saved server that was started by one is ended; the next call starts it again.
@@ -44,6 +48,7 @@ impl Default for Exposure {
             auto_tokens: Whole::new(8000),
             max_tools: Whole::new(1000),
             max_kb: Whole::new(1024),
+            only: None,
             eager: Vec::new(),
             idle_s: Seconds::new(900.0),
         }

@@ -1,4 +1,5 @@
-//! `${env:NAME}`, `${file:PATH}` and `${folder}` in the strings that may hold secrets: `[registries]` and the plugins' own tables.
+//! `${env:NAME}`, `${file:PATH}` and `${folder}` in the strings that may hold secrets: `[registries]`, the
+//! tokens of `[http]` and the plugins' own tables.
 
 use std::path::Path;
 
@@ -24,6 +25,9 @@ pub(super) fn resolve(
     let mut walk = Walk { document, variables, resolved: Vec::new() };
     if let Some(DeValue::Table(registries)) = table.get_mut("registries").map(Spanned::get_mut) {
         registries.iter_mut().try_for_each(|(_, value)| walk.value(value))?;
+    }
+    if let Some(DeValue::Table(http)) = table.get_mut("http").map(Spanned::get_mut) {
+        http.get_mut("tokens").map_or(Ok(()), |tokens| walk.value(tokens))?;
     }
     if let Some(DeValue::Table(plugins)) = table.get_mut("plugins").map(Spanned::get_mut) {
         for (_, plugin) in plugins.iter_mut() {

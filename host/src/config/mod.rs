@@ -8,6 +8,7 @@ mod error;
 mod exposure;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod http;
 mod instances;
 mod interpolation;
 mod limits;
@@ -38,6 +39,7 @@ pub use cache::Cache;
 pub use directories::{Directories, usual_file};
 pub use error::ConfigError;
 pub use exposure::{Exposure, ExposureMode};
+pub use http::Http;
 pub use limits::Limits;
 pub use load::{Request, load, load_text};
 pub use numbers::{Cores, Gigabytes, Seconds, Whole};
@@ -78,6 +80,8 @@ pub struct Config {
     pub cache: Cache,
     /// Which servers' tools are first-class.
     pub exposure: Exposure,
+    /// What `perennial serve --http` listens on, and whom it answers.
+    pub http: Http,
     /// What is written to standard error.
     pub log: Logging,
     /// Plugins by name.
@@ -172,6 +176,13 @@ impl Config {
         self.origin.place(error, &["storage", "use"])
     }
 
+    /// Says that the server that is to be the only one cannot be, where that was written.
+    pub fn only_error(&self, error: &perennial_sdk::Error) -> ConfigError {
+        let error = ConfigError::new(self.origin.hide(format!("no server can be the only one: {error}")))
+            .with_help(error.hint.clone().unwrap_or_default());
+        self.origin.place(error, &["exposure", "only"])
+    }
+
     /// Checks what only the program as a whole can know: that every plugin named can be one, that the storage is one, and that certificates are where they should be.
     ///
     /// # Errors
@@ -181,6 +192,7 @@ impl Config {
             self.check_plugin(name, built_in)?;
         }
         self.check_storage(built_in)?;
+        self.http.check(&self.origin)?;
         self.check_authorities()
     }
 
@@ -239,6 +251,7 @@ impl Default for Config {
             registries: Registries::default(),
             cache: Cache::default(),
             exposure: Exposure::default(),
+            http: Http::default(),
             log: Logging::default(),
             plugins: BTreeMap::new(),
             origin: source::Origin::default(),

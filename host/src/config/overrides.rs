@@ -51,7 +51,15 @@ overrides! {
     "PERENNIAL_EXPOSURE_AUTO_TOKENS" => exposure.auto_tokens ("exposure.auto_tokens");
     "PERENNIAL_EXPOSURE_MAX_TOOLS" => exposure.max_tools ("exposure.max_tools");
     "PERENNIAL_EXPOSURE_MAX_KB" => exposure.max_kb ("exposure.max_kb");
+    "PERENNIAL_EXPOSURE_ONLY" => exposure.only ("exposure.only");
     "PERENNIAL_EXPOSURE_IDLE_S" => exposure.idle_s ("exposure.idle_s");
+    "PERENNIAL_HTTP_LISTEN" => http.listen ("http.listen");
+    "PERENNIAL_HTTP_REMOTE" => http.remote ("http.remote");
+    "PERENNIAL_HTTP_BODY_MB" => http.body_mb ("http.body_mb");
+    "PERENNIAL_HTTP_CONNECTIONS" => http.connections ("http.connections");
+    "PERENNIAL_HTTP_SESSIONS" => http.sessions ("http.sessions");
+    "PERENNIAL_HTTP_SESSION_IDLE_S" => http.session_idle_s ("http.session_idle_s");
+    "PERENNIAL_HTTP_DRAIN_S" => http.drain_s ("http.drain_s");
     "PERENNIAL_LOG" => log.level ("log.level");
 }
 
@@ -83,9 +91,10 @@ pub(super) fn apply(config: &mut Config, variables: &Variables) -> Result<(), Co
     Ok(())
 }
 
-/// Text as whatever the key takes: as text when it takes that, else as a number.
+/// Text as whatever the key takes: as text when it takes that, else as a number or a truth value.
 fn scalar<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, Error> {
     T::deserialize(Value::from(text)).or_else(|error| match (text.parse::<i64>(), text.parse::<f64>()) {
+        _ if ["true", "false"].contains(&text) => T::deserialize(Value::from(text == "true")),
         (Ok(number), _) => T::deserialize(Value::from(number)),
         (_, Ok(number)) if number.is_finite() => T::deserialize(Value::from(number)),
         _ => Err(error),
@@ -109,7 +118,7 @@ mod tests {
                 expected.push((section.to_owned(), Vec::new()));
             } else if let Some((key, value)) = line.split_once(" = ")
                 && let Some((section, keys)) = expected.last_mut()
-                && !section.starts_with("plugins")
+                && !["plugins", "http.tokens"].iter().any(|tables| section.starts_with(tables))
                 && !value.starts_with('[')
             {
                 keys.push(format!("{section}.{key}"));

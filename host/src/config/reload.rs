@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde_json::Value;
 
-use super::{Config, ConfigError, Limits, StorageChoice, shown};
+use super::{Config, ConfigError, Exposure, Limits, StorageChoice, shown};
 
 /// What a file that was read again comes to.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Config {
             policy: new.policy.clone(),
             registries: new.registries.clone(),
             cache: new.cache.clone(),
-            exposure: new.exposure.clone(),
+            exposure: Exposure { only: self.exposure.only.clone(), ..new.exposure.clone() },
             log: new.log.clone(),
             origin: new.origin.clone(),
             ..self.clone()
@@ -74,7 +74,7 @@ fn values(config: &Config) -> BTreeMap<String, Value> {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |value: &Option<Value>| value.as_ref().map_or_else(|| "unset".to_owned(), Value::to_string);
-        match self.key.starts_with("registries.") || self.key.starts_with("plugins.") {
+        match ["registries.", "plugins.", "http.tokens."].iter().any(|table| self.key.starts_with(table)) {
             true => f.write_str(&self.key),
             false => write!(f, "{} {} → {}", self.key, shown(&self.from), shown(&self.to)),
         }

@@ -125,8 +125,13 @@ fn hide(value: &mut Value, path: &mut Vec<String>) {
 /// How the crate `toml` passes dates on.
 const DATE: &str = "$__toml_private_datetime";
 
-/// Whether a value is secret by its key. Only plugins have such keys.
+/// Whether a value is secret by its key. Only plugins and the clients of HTTP have such keys.
 fn is_secret(path: &[String]) -> bool {
+    if let [http, tokens, _] = path
+        && (http.as_str(), tokens.as_str()) == ("http", "tokens")
+    {
+        return true;
+    }
     let [plugins, _, part, rest @ ..] = path else { return false };
     if plugins != "plugins" || rest.is_empty() {
         return false;
@@ -272,6 +277,7 @@ mod tests {
         for path in ["config.secret_access_key", "config.apiKey", "config.auth.token.value", "env.HOME"] {
             assert!(secret(&format!("plugins.x.{path}")), "{path}");
         }
+        assert!(secret("http.tokens.ada") && !secret("http.listen"));
         for path in ["plugins.x.config.access_key_id", "plugins.x.config.bucket", "policy.env", "plugins.token.config"]
         {
             assert!(!secret(path), "{path}");

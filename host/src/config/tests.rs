@@ -60,8 +60,12 @@ fn the_example_is_the_defaults() {
 }
 
 /// What the example takes from the environment.
-const VARIABLES: &[(&str, &str)] =
-    &[("PROXY_PASSWORD", "pass"), ("STORAGE_KEY_ID", "key"), ("STORAGE_SECRET", "s3cr3t")];
+const VARIABLES: &[(&str, &str)] = &[
+    ("ADA_TOKEN", "0123456789abcdef0123456789abcdef"),
+    ("PROXY_PASSWORD", "pass"),
+    ("STORAGE_KEY_ID", "key"),
+    ("STORAGE_SECRET", "s3cr3t"),
+];
 
 #[test]
 fn the_examples_comments_are_valid_too() {
@@ -72,6 +76,7 @@ fn the_examples_comments_are_valid_too() {
     let config = checked(&uncommented.join("\n"), VARIABLES).unwrap();
     assert_eq!(config.plugins.len(), 5);
     assert_eq!(config.third_party().len(), 2);
+    assert_eq!(config.http.tokens.len(), 1);
     assert_eq!(config.instances().collect::<Vec<_>>(), [("archive", "json")]);
     assert_eq!(config.plugin_config("s3")["access_key_id"], "key");
     assert_eq!(config.registries.proxy.unwrap().as_str(), "http://user:pass@proxy.example.com:3128");

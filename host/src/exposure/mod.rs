@@ -8,7 +8,7 @@ mod shown;
 
 use std::{
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -38,6 +38,7 @@ pub struct Exposure {
     choices: ChoicesFile,
     remembered: Remembered,
     settings: Current<Settings>,
+    only: OnceLock<ServerId>,
     state: Mutex<State>,
     changes: watch::Sender<()>,
     looked: watch::Sender<bool>,
@@ -99,10 +100,21 @@ impl Exposure {
             choices: ChoicesFile::new(state_dir),
             remembered: Remembered::new(state_dir, location),
             settings: Current::new(settings),
+            only: OnceLock::new(),
             state: Mutex::default(),
             changes: watch::Sender::default(),
             looked: watch::Sender::default(),
         }
+    }
+
+    /// Shows this saved server alone from now on, by its own names.
+    pub fn show_only(&self, server: ServerId) {
+        let _ = self.only.set(server);
+    }
+
+    /// The saved server that is shown alone, if one is.
+    pub fn only(&self) -> Option<&ServerId> {
+        self.only.get()
     }
 
     /// Hears when the list changes from now on.
@@ -299,8 +311,8 @@ impl Exposure {
     fn show(&self, state: &mut State) {
         let Settings { mode, ceiling } = *self.settings.get();
         let servers = &state.servers;
-        let mut shown = None;
-        let chosen = match servers.is_empty() {
+        let mut shown = self.only().map(|only| Shown::only(servers, only));
+        let chosen = match servers.is_empty() || shown.is_some() {
             true => Ok(Choices::default()),
             false => self.choices.change(|choices| shown = Some(Shown::choose(servers, choices, mode, ceiling))),
         };

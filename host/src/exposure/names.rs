@@ -39,6 +39,10 @@ pub(super) fn apart(slug: &str, id: &str) -> String {
 /// The name of a tool. One that is too long, or holds other characters, ends with a hash of what it stands for, which is
 /// the same in every session.
 pub(crate) fn name(slug: &str, tool: &str) -> String {
+    // shown alone
+    if slug.is_empty() {
+        return tool.to_owned();
+    }
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     let name = format!("{slug}{BETWEEN}{tool}");
     if name.len() <= LONGEST && !tool.is_empty() && tool.chars().all(plain) {

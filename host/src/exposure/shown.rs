@@ -74,6 +74,17 @@ impl Shown {
         Self { tools, servers, left_out }
     }
 
+    /// All the tools of one saved server, as it calls them and in its order.
+    pub(super) fn only(servers: &[Saved], server: &ServerId) -> Self {
+        let tools = servers.iter().filter(|saved| saved.id == *server).flat_map(|saved| &saved.tools);
+        let route = |tool: &ToolDefinition| {
+            let route = Route { server: server.clone(), tool: tool.name.clone(), definition: tool.clone() };
+            (tool.name.clone(), route)
+        };
+        let alone = IndexMap::from([(server.clone(), String::new())]);
+        Self { tools: tools.map(route).collect(), servers: alone, left_out: 0 }
+    }
+
     /// Where a call goes.
     pub fn route(&self, name: &str) -> Option<&Route> {
         self.tools.get(name)
@@ -142,6 +153,13 @@ mod tests {
     fn names(servers: &[Saved], choices: &mut Choices, mode: Mode, tools: usize) -> Vec<String> {
         let ceiling = Ceiling { tools, bytes: usize::MAX };
         Shown::choose(servers, choices, mode, ceiling).names().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn one_alone_is_shown_by_its_own_names() {
+        let shown = Shown::only(&[saved("a", "2024", 1), saved("b", "2025", 2)], &"b".parse().unwrap());
+        assert_eq!(shown.names().collect::<Vec<_>>(), ["tool_0", "tool_1"]);
+        assert_eq!(shown.route("tool_1").unwrap().server.to_string(), "b");
     }
 
     #[test]

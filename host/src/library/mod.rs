@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use chrono::{SecondsFormat, Utc};
 use perennial_sdk::{
-    Checked, ClientIdentity, Collected, Cx, DynStorage, Error, ErrorCode, Expected, Page, Permissions, PutId, Result,
-    Retention, SavedServer, ServerId, ServerSpec, Summary, ToolDefinition, Version,
+    Checked, Collected, Cx, DynStorage, Error, ErrorCode, Expected, Page, Permissions, PutId, Result, Retention,
+    SavedServer, ServerId, ServerSpec, Summary, ToolDefinition, Version,
 };
 
 pub use changes::{Changes, Lines, Names, shortened};
@@ -22,7 +22,7 @@ use listing::every;
 pub use listing::{deleted, listed};
 
 use crate::{
-    identity::Identity,
+    identity::{Client, Identity},
     trust::{How, Trust},
 };
 
@@ -62,7 +62,7 @@ pub struct Manuscript<'a> {
     /// What it asks for and was not given: the record goes on to ask for it.
     pub withheld: Option<&'a Permissions>,
     /// Who asks for it.
-    pub client: Option<&'a ClientIdentity>,
+    pub client: &'a Client,
 }
 
 /// A save that is on the disk.
@@ -293,7 +293,7 @@ impl Library {
         cx: &Cx,
         id: &ServerId,
         version: Version,
-        client: Option<&ClientIdentity>,
+        client: &Client,
     ) -> Result<(Version, String)> {
         let newest = self.versions(cx, id).await?.last().copied().unwrap_or_default();
         let old = self.get(cx, id, Some(version)).await?;

@@ -13,6 +13,7 @@ use super::{
     attending::attend,
     caller::Inputs,
     calls::ProgressSink,
+    http::Exchange,
     logging::Log,
     questions::Questions,
     rounds::InputRequired,
@@ -80,7 +81,9 @@ impl Round {
 impl Subject {
     /// Of a request of a client that says all of itself in each; of others none is needed.
     pub(super) fn of(context: &RequestContext<RoleServer>, about: &impl Serialize) -> Option<Self> {
-        is_stateless(context).then(|| Self(Sha256::digest(serde_json::to_vec(about).unwrap_or_default()).into()))
+        let token = Exchange::of(&context.extensions).and_then(|exchange| exchange.token.as_ref());
+        let of = (token, about);
+        is_stateless(context).then(|| Self(Sha256::digest(serde_json::to_vec(&of).unwrap_or_default()).into()))
     }
 }
 

@@ -14,13 +14,16 @@ mod envelope;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod handshake;
+pub mod http;
 mod lines;
 mod listening;
 mod logging;
 mod offered;
 mod offering;
 mod outbox;
+mod own;
 mod passed;
+mod past;
 mod questions;
 mod reply;
 mod result;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use perennial_sdk::{BoxFuture, ClientIdentity, Error, ErrorCode};
+use perennial_sdk::{BoxFuture, Error, ErrorCode};
 use rmcp::{
     ErrorData, RoleServer,
     model::{
@@ -19,7 +19,7 @@ use super::{
     conversation::{Round, Subject, converse, is_stateless},
     passed::Passed,
     rounds::InputRequired,
-    server::{Server, passed_on_meta},
+    server::{Server, client, passed_on_meta},
     suspended::Outcome,
 };
 use crate::{
@@ -51,7 +51,7 @@ impl Server {
         let mut result = Map::new();
         result.insert(member.into(), items.cloned().collect());
         let list = Passed::new(Value::Object(result).to_string().into());
-        self.in_flight.park(&context.id, if is_stateless(context) { list.cacheable() } else { list });
+        self.past.park(context, if is_stateless(context) { list.cacheable() } else { list });
     }
 
     pub(super) async fn prompt(
@@ -59,6 +59,10 @@ impl Server {
         params: GetPromptRequestParams,
         context: &RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
+        if let Some(own) = self.own_prompt(&params, context).await {
+            self.park(own?, Passed::with_result_type, context);
+            return Ok(());
+        }
         let GetPromptRequestParams { name, arguments, input_responses, request_state, .. } = params;
         let listed = self.listed().await;
         let place = listed.prompt(&name).cloned().ok_or_else(|| no_prompt(&name))?;
@@ -76,6 +80,10 @@ impl Server {
         params: ReadResourceRequestParams,
         context: &RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
+        if let Some(own) = self.own_resource(&params.uri, context).await {
+            self.park(own?, Passed::cacheable, context);
+            return Ok(());
+        }
         let ReadResourceRequestParams { uri, input_responses, request_state, .. } = params;
         let place = self.place(&uri).await?;
         let subject = Subject::of(context, &("resources/read", &uri));
@@ -91,6 +99,10 @@ impl Server {
         params: CompleteRequestParams,
         context: &RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
+        if let Some(own) = self.own_completion(&params, context).await {
+            self.park(own, Passed::with_result_type, context);
+            return Ok(());
+        }
         let listed = self.listed().await;
         let mut passed_on = json!({ "ref": params.r#ref, "argument": params.argument });
         if let Some(completed) = &params.context {
@@ -122,7 +134,7 @@ impl Server {
     ) -> Result<(), ErrorData> {
         let place = self.place(&uri).await?;
         let watching = self.host.offered.watch(place.clone());
-        watch_saved(&self.call(Round::plain(context), context), &place).await.map_err(own)?;
+        watch_saved(&self.call(Round::plain(context), context), &place).await.map_err(own_error)?;
         if !self.subscriptions.add(uri, watching) {
             let why = format!("a session may subscribe to {MOST_SUBSCRIPTIONS} resources");
             return Err(ErrorData::invalid_request(why, None));
@@ -163,12 +175,15 @@ impl Server {
             Box::pin(async move {
                 ask_saved(call, &place, method, params).await.map(Reply::Passed).map_err(|failure| match failure {
                     Failure::Refused { code, message, data } => ErrorData::new(RpcCode(code), message, data),
-                    Failure::Own(error) => own(error),
+                    Failure::Own(error) => own_error(error),
                 })
             })
         };
-        let progress = self.progress_sink(context);
-        match converse(&self.suspended, context, progress, self.log(context), subject, inputs, begin).await? {
+        let aside = self.past.aside(context);
+        let log = self.log(&aside, context);
+        let reply = converse(&self.suspended, context, aside.progress(), log, subject, inputs, begin).await;
+        aside.flushed().await;
+        match reply? {
             Reply::Passed(passed) => Ok(passed),
             Reply::Said(_) | Reply::Value(_) | Reply::Refused { .. } => {
                 Err(ErrorData::internal_error("no result came", None))
@@ -185,14 +200,14 @@ impl Server {
             meta: passed_on_meta(context),
             ask: asking::ask(&caller),
             caller,
-            client: context.client_info().map(|client| ClientIdentity::new(&client.name, &client.version)),
+            client: client(context),
         }
     }
 
     fn park(&self, passed: Passed, modern: impl Fn(Passed) -> Passed, context: &RequestContext<RoleServer>) {
         let asks = InputRequired::of(passed.as_bytes()).is_some();
         // a request that nobody waits for any more gets no answer, whatever is returned by its handler
-        self.in_flight.park(&context.id, if is_stateless(context) && !asks { modern(passed) } else { passed });
+        self.past.park(context, if is_stateless(context) && !asks { modern(passed) } else { passed });
     }
 }
 
@@ -240,7 +255,7 @@ fn no_resource(uri: &str, none: NoPlace) -> ErrorData {
     }
 }
 
-fn own(error: Error) -> ErrorData {
+pub(super) fn own_error(error: Error) -> ErrorData {
     let code = match error.code {
         ErrorCode::NotFound | ErrorCode::Invalid => RpcCode::INVALID_PARAMS,
         _ => RpcCode::INTERNAL_ERROR,

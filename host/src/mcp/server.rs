@@ -5,8 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use bytes::Bytes;
-use perennial_sdk::{BoxFuture, Error, ToolDefinition};
+use perennial_sdk::{BoxFuture, ClientIdentity, Error, ToolDefinition};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
@@ -16,7 +15,7 @@ use rmcp::{
         ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ServerCapabilities, ServerConfig,
         SetLevelRequestMethod, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
     },
-    service::{RequestContext, ServiceExt, SubscriptionContext},
+    service::{NotificationContext, RequestContext, ServiceExt, SubscriptionContext},
 };
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
@@ -24,17 +23,17 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Reply, Wire,
     caller::Inputs,
-    calls::ProgressSink,
     changes::{Changes, tell_session},
     conversation::{Round, Subject, converse, is_stateless},
+    http::Exchange,
     logging::{Level, Log},
     offering::Subscriptions,
-    outbox::Outbox,
+    past::{Aside, Past},
     session::{LOG_LEVEL, tool_result},
     suspended::Suspended,
-    upstream::{InFlight, Upstream},
+    upstream::Upstream,
 };
-use crate::{host::Host, tools::Registry};
+use crate::{host::Host, identity::Client, tools::Registry};
 
 /// What a model is told of this server; clients cut it at 2 KB or earlier.
 const INSTRUCTIONS: &str = include_str!("instructions.md");
@@ -42,8 +41,7 @@ const INSTRUCTIONS: &str = include_str!("instructions.md");
 pub(super) struct Server {
     pub(super) host: Arc<Host>,
     pub(super) registry: Arc<Registry>,
-    outbox: Outbox,
-    pub(super) in_flight: InFlight,
+    pub(super) past: Past,
     pub(super) suspended: Suspended,
     pub(super) subscriptions: Subscriptions,
     /// The least that the client wants to hear of what is logged.
@@ -70,8 +68,7 @@ pub async fn serve(
     let server = Server {
         host,
         registry,
-        outbox: outbox.clone(),
-        in_flight: upstream.in_flight(),
+        past: Past::Wire { outbox: outbox.clone(), in_flight: upstream.in_flight() },
         suspended: Suspended::default(),
         subscriptions: subscriptions.clone(),
         level: Mutex::default(),
@@ -109,7 +106,9 @@ impl ServerHandler for Server {
             .enable_completions();
         let mut capabilities = capabilities.build();
         capabilities.logging = Some(JsonObject::new());
-        ServerConfig::new(capabilities).with_server_info(us).with_instructions(INSTRUCTIONS)
+        let config = ServerConfig::new(capabilities).with_server_info(us);
+        // they tell of tools that are not there when one server is all that is shown
+        if self.registry.is_of_one() { config } else { config.with_instructions(INSTRUCTIONS) }
     }
 
     async fn list_tools(
@@ -139,7 +138,8 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        self.list("prompts", self.listed().await.prompts(), &context);
+        let (own, listed) = (self.own_prompts(), self.listed().await);
+        self.list("prompts", own.iter().chain(listed.prompts()), &context);
         Ok(ListPromptsResult::default())
     }
 
@@ -148,7 +148,8 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        self.list("resources", self.listed().await.resources(), &context);
+        let (own, listed) = (self.own_resources(&context).await, self.listed().await);
+        self.list("resources", own.iter().chain(listed.resources()), &context);
         Ok(ListResourcesResult::default())
     }
 
@@ -157,7 +158,8 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        self.list("resourceTemplates", self.listed().await.templates(), &context);
+        let (own, listed) = (self.own_templates(), self.listed().await);
+        self.list("resourceTemplates", own.iter().chain(listed.templates()), &context);
         Ok(ListResourceTemplatesResult::default())
     }
 
@@ -211,6 +213,20 @@ impl ServerHandler for Server {
         Ok(())
     }
 
+    /// What the headers of an HTTP request are checked against.
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        tool(self.registry.get(name)?.definition())
+    }
+
+    /// A wire is told by [`serve`].
+    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
+        if matches!(self.past, Past::Http) {
+            let changes = Changes::new(self.host.clone(), &self.registry).await;
+            let subscriptions = self.subscriptions.clone();
+            tokio::spawn(tell_session(changes, context.peer, move |place| subscriptions.called(place)));
+        }
+    }
+
     async fn call_tool(
         &self,
         mut params: CallToolRequestParams,
@@ -231,9 +247,11 @@ impl ServerHandler for Server {
             let arguments = params.arguments.unwrap_or_default();
             Box::pin(async move { Ok(tool.call(call, arguments).await) })
         };
-        let progress = self.progress_sink(&context);
-        let reply = converse(&self.suspended, &context, progress, self.log(&context), subject, inputs, begin).await?;
-        match reply {
+        let aside = self.past.aside(&context);
+        let log = self.log(&aside, &context);
+        let reply = converse(&self.suspended, &context, aside.progress(), log, subject, inputs, begin).await;
+        aside.flushed().await;
+        match reply? {
             Reply::Refused { code, message, data } => Err(ErrorData::new(ErrorCode(code), message, data)),
             reply => Ok(CallToolResponse::Complete(self.result(reply, &context))),
         }
@@ -241,6 +259,19 @@ impl ServerHandler for Server {
 }
 
 impl Server {
+    /// Makes one for every session over HTTP, and for every request that belongs to none.
+    pub(super) fn over_http(host: Arc<Host>, registry: Arc<Registry>) -> impl Fn() -> Self {
+        let suspended = Suspended::default();
+        move || Self {
+            host: host.clone(),
+            registry: registry.clone(),
+            past: Past::Http,
+            suspended: suspended.clone(),
+            subscriptions: Subscriptions::default(),
+            level: Mutex::default(),
+        }
+    }
+
     fn result(&self, reply: Reply, context: &RequestContext<RoleServer>) -> CallToolResult {
         match reply {
             Reply::Said(said) => said.into(),
@@ -254,43 +285,27 @@ impl Server {
             },
             Reply::Passed(passed) => {
                 let passed = if is_stateless(context) { passed.with_result_type() } else { passed };
-                // a request that nobody waits for any more gets no answer, whatever is returned here
-                self.in_flight.park(&context.id, passed);
+                self.past.park(context, passed);
                 CallToolResult::default()
             }
         }
     }
 
-    /// What children log goes the same way. A client of 2026-07-28 hears of nothing that it did not ask for.
-    pub(super) fn log(&self, context: &RequestContext<RoleServer>) -> Option<Log> {
+    /// What children log is told beside the call. A client of 2026-07-28 hears of nothing that it did not ask for.
+    pub(super) fn log(&self, aside: &Aside, context: &RequestContext<RoleServer>) -> Option<Log> {
         let (session, least) = if is_stateless(context) {
             (None, Some(context.meta.get(LOG_LEVEL).and_then(Level::of)?))
         } else {
             (Some(self.subscriptions.session()), *self.level.lock().unwrap_or_else(PoisonError::into_inner))
         };
-        let (outbox, answered) = (self.outbox.clone(), context.ct.clone());
-        let sink = Arc::new(move |params: Map<String, Value>| {
-            let line = json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": params });
-            if !answered.is_cancelled() {
-                outbox.try_send(Bytes::from(format!("{line}\n")));
-            }
-        });
-        Some(Log { session, least, sink })
+        Some(Log { session, least, sink: aside.sink("notifications/message") })
     }
+}
 
-    /// Progress goes past rmcp too, so that it stays in front of the result that follows it.
-    pub(super) fn progress_sink(&self, context: &RequestContext<RoleServer>) -> Option<ProgressSink> {
-        let token = serde_json::to_value(context.meta.get_progress_token()?).ok()?;
-        let (outbox, answered) = (self.outbox.clone(), context.ct.clone());
-        Some(Arc::new(move |mut params: Map<String, Value>| {
-            if answered.is_cancelled() {
-                return;
-            }
-            params.insert("progressToken".into(), token.clone());
-            let line = json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": params });
-            outbox.try_send(Bytes::from(format!("{line}\n")));
-        }))
-    }
+/// Who asks.
+pub(super) fn client(context: &RequestContext<RoleServer>) -> Client {
+    let program = context.client_info().map(|client| ClientIdentity::new(&client.name, &client.version));
+    Client { program, token: Exchange::of(&context.extensions).and_then(|exchange| exchange.token.clone()) }
 }
 
 /// The caller's `_meta` without what is about the caller's own connection.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     host::Host,
+    identity::Client,
     resources::{self, Address, Part},
 };
 
@@ -64,11 +65,11 @@ pub const ALL: [Prompt; 3] = [
 /// Servers that `my-library` names.
 const MOST_NAMED: usize = 200;
 
-/// What a prompt says to the model.
+/// What a prompt of a client says to the model.
 ///
 /// # Errors
 /// `not_found` for a name that no prompt has, `invalid` when a required argument is missing, and those of the storage.
-pub async fn fill(host: &Host, cx: &Cx, name: &str, arguments: &Map<String, Value>) -> Result<String> {
+pub async fn fill(host: &Host, cx: &Cx, by: &Client, name: &str, arguments: &Map<String, Value>) -> Result<String> {
     let Some(prompt) = ALL.iter().find(|prompt| prompt.name == name) else {
         let shown: String = name.chars().take(80).collect();
         let names: Vec<_> = ALL.iter().map(|prompt| prompt.name).collect();
@@ -88,8 +89,8 @@ pub async fn fill(host: &Host, cx: &Cx, name: &str, arguments: &Map<String, Valu
             let server = given("server").unwrap_or_default();
             let at = |part| Address { server: server.into(), part };
             // a server that there is not is better told now than by a model that looks for it
-            resources::read(host, cx, &at(Part::Source)).await?;
-            let logs = resources::read(host, cx, &at(Part::Logs)).await.map(|logs| logs.text).unwrap_or_default();
+            resources::read(host, cx, by, &at(Part::Source)).await?;
+            let logs = resources::read(host, cx, by, &at(Part::Logs)).await.map(|logs| logs.text).unwrap_or_default();
             let logs = if logs.trim().is_empty() { "nothing".into() } else { format!("\n\n{logs}") };
             Ok(include_str!("fix_server.md")
                 .replace("{problem}", given("problem").unwrap_or("find out by trying its tools"))

@@ -57,6 +57,13 @@ impl Part {
     }
 }
 
+impl Address {
+    /// Whether a URI can only be one of these.
+    pub fn is_meant_by(uri: &str) -> bool {
+        uri.starts_with(PREFIX)
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const KEPT: &percent_encoding::AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');

@@ -6,6 +6,7 @@ use super::{Address, Part};
 use crate::{
     catalog::{Phase, Server},
     host::Host,
+    identity::Client,
 };
 
 /// What is at an address.
@@ -23,9 +24,9 @@ const LINES: usize = 1000;
 /// Versions of a history that are shown.
 const VERSIONS: usize = 50;
 
-pub(super) async fn read(host: &Host, cx: &Cx, address: &Address) -> Result<Contents> {
+pub(super) async fn read(host: &Host, cx: &Cx, by: &Client, address: &Address) -> Result<Contents> {
     let Address { server, part } = address;
-    let running = running(host, server);
+    let running = running(host, by, server);
     match (part, running) {
         (Part::Logs, running) => logs(running, server),
         (Part::Source, Some(server)) => {
@@ -50,13 +51,13 @@ pub(super) async fn read(host: &Host, cx: &Cx, address: &Address) -> Result<Cont
 }
 
 /// The instance that was started last of those that `reference` can mean.
-fn running(host: &Host, reference: &str) -> Option<Arc<Server>> {
+fn running(host: &Host, by: &Client, reference: &str) -> Option<Arc<Server>> {
     let id = reference.parse::<ServerId>().ok();
     let meant = |server: &Arc<Server>| {
         id.as_ref().is_some_and(|id| server.id == *id || server.stands_at(id))
             || server.status().name.as_deref() == Some(reference)
     };
-    host.catalog.list().into_iter().rev().find(meant)
+    host.catalog.list(by).into_iter().rev().find(meant)
 }
 
 fn logs(server: Option<Arc<Server>>, reference: &str) -> Result<Contents> {

@@ -9,7 +9,7 @@ use perennial_sdk::{Cx, Result};
 pub use address::{Address, Part};
 pub use contents::Contents;
 
-use crate::host::Host;
+use crate::{host::Host, identity::Client};
 
 /// A resource as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,15 +23,15 @@ pub struct Resource {
 }
 
 /// How many servers are listed; the template reaches all of them.
-const MOST_SERVERS: usize = 100;
+const MOST_SERVERS: usize = 25;
 
-/// The resources of what runs and of what was saved last.
+/// The resources of what runs for a client and of what was saved last.
 ///
 /// # Errors
 /// Those of the storage.
-pub async fn list(host: &Host, cx: &Cx) -> Result<Vec<Resource>> {
+pub async fn list(host: &Host, cx: &Cx, by: &Client) -> Result<Vec<Resource>> {
     let mut servers: Vec<(String, String, bool)> = Vec::new();
-    for server in host.catalog.list().iter().rev() {
+    for server in host.catalog.list(by).iter().rev() {
         let status = server.status();
         let name = status.name.clone().unwrap_or_else(|| server.id.to_string());
         // of a saved server its id is what stays the same from session to session
@@ -59,10 +59,10 @@ pub async fn list(host: &Host, cx: &Cx) -> Result<Vec<Resource>> {
     Ok(resources.collect())
 }
 
-/// What is at an address.
+/// What is at an address, for a client.
 ///
 /// # Errors
 /// `not_found`, `conflict` when several servers have the name, and those of the storage.
-pub async fn read(host: &Host, cx: &Cx, address: &Address) -> Result<Contents> {
-    contents::read(host, cx, address).await
+pub async fn read(host: &Host, cx: &Cx, by: &Client, address: &Address) -> Result<Contents> {
+    contents::read(host, cx, by, address).await
 }

@@ -29,7 +29,7 @@ impl BuiltIn for DeleteServer {
     type Arguments = Arguments;
 
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {
-        let server = call.host.catalog.get(&arguments.server_id)?;
+        let server = call.host.catalog.get(&arguments.server_id, &call.client)?;
         call.host.catalog.remove(&server.id).await;
         let text = format!("🗑️ Server {} deleted", server.id);
         Ok(Said::new(text, json!({ "serverId": server.id, "deleted": true })).into())

@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use perennial_sdk::{ClientIdentity, Error, ErrorCode, Result};
+use perennial_sdk::{Error, ErrorCode, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -10,6 +10,7 @@ use crate::{
     audit::{Entry, Event},
     catalog::Server,
     host::Host,
+    identity::Client,
     launch::Instance,
     mcp::{CallEnd, ProgressSink, Reply, ToolCall},
     secrets::Redactor,
@@ -31,6 +32,9 @@ pub(super) struct Arguments {
 
 /// The client must have the person open a URL first, and call again (MCP 2025-11-25, elicitation by URL).
 const URL_ELICITATION_REQUIRED: i32 = -32042;
+
+/// The client has not said that it can do what the tool needs (MCP 2026-07-28).
+const MISSING_CLIENT_CAPABILITY: i32 = -32021;
 
 impl BuiltIn for ExecuteTool {
     const NAME: &'static str = "execute-tool";
@@ -116,7 +120,7 @@ pub(super) async fn execute(
         })
         .await;
     server.touch();
-    note_denials(&call.host, server, &instance, seen, tool, call.client.as_ref());
+    note_denials(&call.host, server, &instance, seen, tool, &call.client);
     match answered {
         Ok(passed) => {
             let passed = denials::told(passed, &instance, seen);
@@ -125,22 +129,17 @@ pub(super) async fn execute(
                 None => passed,
             }))
         }
-        Err(CallEnd::Refused { code: URL_ELICITATION_REQUIRED, message, data }) => {
-            Ok(Reply::Refused { code: URL_ELICITATION_REQUIRED, message, data })
-        }
+        Err(CallEnd::Refused {
+            code: code @ (URL_ELICITATION_REQUIRED | MISSING_CLIENT_CAPABILITY),
+            message,
+            data,
+        }) => Ok(Reply::Refused { code, message, data }),
         Err(end) => Err(denials::with(failed(end, server, &instance, tool).await, &instance, seen)),
     }
 }
 
 /// Tells the audit log what a server was denied during a call.
-pub(super) fn note_denials(
-    host: &Host,
-    server: &Server,
-    instance: &Instance,
-    seen: u64,
-    tool: &str,
-    client: Option<&ClientIdentity>,
-) {
+pub(super) fn note_denials(host: &Host, server: &Server, instance: &Instance, seen: u64, tool: &str, client: &Client) {
     for denial in instance.rights.denied_since(seen) {
         host.audit.record(Entry::of_denial(&server.id, tool, &denial.to, denial.count, client));
     }

@@ -38,7 +38,7 @@ impl Tool for ExposedTool {
         let Route { server, tool, .. } = &self.0;
         Box::pin(async move {
             let (host, cancelled) = (call.host.clone(), call.cancelled.clone());
-            let asked = Asked::of_saved(server, tool, &arguments, call.client.as_ref());
+            let asked = Asked::of_saved(server, tool, &arguments, &call.client);
             let cx = call.cx();
             let answer = async {
                 let running = target::resident(&call, &cx, server).await?;

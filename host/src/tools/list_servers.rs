@@ -26,7 +26,7 @@ impl BuiltIn for ListServers {
         let servers: Vec<Value> = call
             .host
             .catalog
-            .list()
+            .list(&call.client)
             .iter()
             .map(|server| {
                 let status = server.status();

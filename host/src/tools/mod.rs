@@ -24,7 +24,7 @@ mod update_server;
 
 use std::{future::Future, marker::PhantomData, sync::Arc};
 
-use perennial_sdk::{BoxFuture, ClientIdentity, Cx, DynTools, Error, Result, ToolDefinition};
+use perennial_sdk::{BoxFuture, Cx, DynTools, Error, Result, ToolDefinition};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -37,6 +37,7 @@ pub use target::start_saved;
 use crate::{
     audit::{Asked, Event},
     host::Host,
+    identity::Client,
     mcp::{Ask, Caller, ProgressSink, Reply, Said},
 };
 
@@ -63,8 +64,8 @@ pub struct Call {
     pub ask: Option<Ask>,
     /// The client, as far as a called server has to do with it.
     pub caller: Caller,
-    /// The program that asks, by what it says of itself.
-    pub client: Option<ClientIdentity>,
+    /// Who asks.
+    pub client: Client,
 }
 
 /// What a call of a tool may change.
@@ -177,7 +178,7 @@ impl<B: BuiltIn> Tool for Entry<B> {
         Box::pin(async move {
             let (host, cancelled) = (call.host.clone(), call.cancelled.clone());
             let arguments = B::mend(arguments);
-            let asked = B::AUDITED.map(|event| Asked::new(event, &arguments, call.client.as_ref()));
+            let asked = B::AUDITED.map(|event| Asked::new(event, &arguments, &call.client));
             let reply = run::<B>(call, arguments).await;
             if let Some(asked) = asked {
                 host.audit.record_all(asked.answered(&reply, cancelled.is_cancelled()));
@@ -195,7 +196,7 @@ impl Tool for Contributed {
     fn call<'a>(&'a self, call: Call, arguments: Map<String, Value>) -> BoxFuture<'a, Reply> {
         Box::pin(async move {
             let name = &self.definition.name;
-            let asked = Asked::of_plugin(name, &arguments, call.client.as_ref());
+            let asked = Asked::of_plugin(name, &arguments, &call.client);
             let reply: Reply = match self.provider.call(&call.cx(), name, arguments).await {
                 Ok(value) => Reply::Value(value),
                 Err(error) => Said::failure(&format!("call `{name}`"), &error).into(),

@@ -45,7 +45,7 @@ pub async fn ask_saved(
     params: Map<String, Value>,
 ) -> Result<Passed, Failure> {
     let (host, cancelled) = (call.host.clone(), call.cancelled.clone());
-    let asked = Asked::of_saved(&place.server, method, &params, call.client.as_ref());
+    let asked = Asked::of_saved(&place.server, method, &params, &call.client);
     let answer = pass(call, place, method, params).await;
     let reply = match &answer {
         Ok(passed) => Reply::Passed(passed.clone()),
@@ -87,7 +87,7 @@ async fn pass(call: Call, place: &Place, method: &'static str, params: Map<Strin
     };
     let answered = instance.session.ask(request).await;
     server.touch();
-    note_denials(&call.host, &server, &instance, seen, method, call.client.as_ref());
+    note_denials(&call.host, &server, &instance, seen, method, &call.client);
     match answered {
         Ok(passed) => Ok(match &redactor {
             Some(redactor) => passed.redacted(redactor),

@@ -53,26 +53,34 @@ impl Registry {
 
     /// A tool by its name; `save_server` is understood as `save-server`.
     pub fn get(&self, name: &str) -> Option<Arc<dyn Tool>> {
-        let tools = self.tools();
-        let own = tools.get(name).or_else(|| tools.get(&name.replace('_', "-"))).cloned();
+        let own = self.own();
+        let own = own.and_then(|own| own.get(name).or_else(|| own.get(&name.replace('_', "-"))).cloned());
         own.or_else(|| Some(Arc::new(ExposedTool(self.exposure.shown().route(name)?.clone()))))
     }
 
     /// What `tools/list` shows.
     pub async fn definitions(&self, library: &Arc<Library>) -> Vec<ToolDefinition> {
         let shown = self.exposure.listed(library).await;
-        let tools = self.tools();
-        let own = tools.values().map(|tool| tool.definition());
-        own.chain(shown.definitions().filter(|tool| !tools.contains_key(&tool.name)).cloned()).collect()
+        let Some(own) = self.own() else { return shown.definitions().cloned().collect() };
+        let theirs = shown.definitions().filter(|tool| !own.contains_key(&tool.name)).cloned();
+        own.values().map(|tool| tool.definition()).chain(theirs).collect()
     }
 
     /// The names of all tools.
     pub fn names(&self) -> Vec<String> {
         let shown: Arc<Shown> = self.exposure.shown();
-        self.tools().keys().map(String::as_str).chain(shown.names()).map(str::to_owned).collect()
+        let own = self.own();
+        let own = own.iter().flat_map(|own| own.keys().map(String::as_str));
+        own.chain(shown.names()).map(str::to_owned).collect()
     }
 
-    fn tools(&self) -> RwLockReadGuard<'_, Tools> {
-        self.tools.read().expect("no holder panics")
+    /// Whether one saved server's tools are all there is.
+    pub fn is_of_one(&self) -> bool {
+        self.exposure.only().is_some()
+    }
+
+    /// The host's own tools and those of plugins.
+    fn own(&self) -> Option<RwLockReadGuard<'_, Tools>> {
+        (!self.is_of_one()).then(|| self.tools.read().expect("no holder panics"))
     }
 }

@@ -54,7 +54,7 @@ async fn save(call: &Call, server: &Server, name: String) -> Result<Reply> {
         tools: status.tools.definitions(),
         shelf: status.shelf.as_ref(),
         withheld: status.provenance.withheld.as_ref().map(|withheld| &withheld.permissions),
-        client: call.client.as_ref(),
+        client: &call.client,
     };
     let (file, written, called) = (call.host.secrets.clone(), status.clone(), name.clone());
     blocking(move || holds_no_secret(&file, &written, &called)).await?;

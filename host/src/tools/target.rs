@@ -8,6 +8,7 @@ use super::Call;
 use crate::{
     catalog::Server,
     host::Host,
+    identity::Client,
     library::{Shelf, shortened},
     mcp::{Ask, Decision},
     toolset::Toolset,
@@ -26,7 +27,7 @@ struct Taken {
 /// # Errors
 /// `not_found`; `conflict` with the candidates when the name is not unique; whatever keeps a saved one from being read.
 pub(super) async fn running(call: &Call, reference: &str) -> Result<Arc<Server>> {
-    let unknown = match call.host.catalog.get(reference) {
+    let unknown = match call.host.catalog.get(reference, &call.client) {
         Ok(server) => return Ok(server),
         Err(unknown) => unknown,
     };
@@ -59,7 +60,7 @@ pub(super) async fn running(call: &Call, reference: &str) -> Result<Arc<Server>>
 /// `not_found`, and those of the storage; `cancelled` by the person.
 pub(super) async fn load(call: &Call, cx: &Cx, id: &ServerId, version: Option<Version>) -> Result<Arc<Server>> {
     let Taken { spec, shelf, provenance } = read(&call.host, cx, id, version, call.ask.as_ref()).await?;
-    Ok(call.host.catalog.load(spec, shelf, provenance))
+    Ok(call.host.catalog.load(spec, shelf, provenance, &call.client))
 }
 
 /// The instance of a saved server that was started last, or a new one.
@@ -67,7 +68,7 @@ pub(super) async fn load(call: &Call, cx: &Cx, id: &ServerId, version: Option<Ve
 /// # Errors
 /// `not_found`, and those of the storage.
 pub(super) async fn resident(call: &Call, cx: &Cx, id: &ServerId) -> Result<Arc<Server>> {
-    resident_of(&call.host, cx, id).await
+    resident_of(&call.host, cx, id, &call.client).await
 }
 
 /// Starts a saved server, by its id or unique name, unless it is up.
@@ -77,17 +78,17 @@ pub(super) async fn resident(call: &Call, cx: &Cx, id: &ServerId) -> Result<Arc<
 pub async fn start_saved(host: &Host, reference: &str) -> Result<Arc<Server>> {
     let cx = Cx::detached();
     let id = host.library.find(&cx, reference).await?;
-    resident_of(host, &cx, &id).await
+    resident_of(host, &cx, &id, &Client::default()).await
 }
 
-async fn resident_of(host: &Host, cx: &Cx, id: &ServerId) -> Result<Arc<Server>> {
+async fn resident_of(host: &Host, cx: &Cx, id: &ServerId, by: &Client) -> Result<Arc<Server>> {
     if let Some(server) =
-        host.catalog.list().into_iter().rev().find(|server| server.stands_at(id) && !server.has_failed())
+        host.catalog.list(by).into_iter().rev().find(|server| server.stands_at(id) && !server.has_failed())
     {
         return Ok(server);
     }
     let Taken { spec, shelf, provenance } = read(host, cx, id, None, None).await?;
-    Ok(host.catalog.resident(spec, shelf, provenance))
+    Ok(host.catalog.resident(spec, shelf, provenance, by))
 }
 
 async fn read(host: &Host, cx: &Cx, id: &ServerId, version: Option<Version>, ask: Option<&Ask>) -> Result<Taken> {
@@ -152,7 +153,7 @@ async fn candidates(call: &Call, cx: &Cx, name: &str) -> Result<BTreeMap<ServerI
     for saved in call.host.library.named(cx, name).await? {
         found.extend(saved.server_id.parse().ok().map(|id| (id, None)));
     }
-    for server in call.host.catalog.list() {
+    for server in call.host.catalog.list(&call.client) {
         let status = server.status();
         let id = status.shelf.map_or_else(|| server.id.clone(), |shelf| shelf.id);
         if status.name.as_deref() == Some(name) || found.contains_key(&id) {

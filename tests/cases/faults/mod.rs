@@ -7,6 +7,7 @@ mod confined;
 mod dependencies;
 mod host;
 mod hostile;
+mod http;
 mod import;
 mod plugins;
 mod processes;
