@@ -8,6 +8,7 @@
 
 mod cases {
     mod arguments;
+    mod at_hand;
     mod audit;
     mod bytes;
     mod cache;

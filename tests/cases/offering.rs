@@ -20,11 +20,20 @@ fn saved(host: &mut TestHost, name: &str, code: &str) -> String {
     id
 }
 
-/// What a list says that its members are called.
+/// What a list says that its members are called, but for the host's own.
 fn called(host: &mut TestHost, method: &str, member: &str, key: &str) -> Vec<String> {
     let listed = host.request(method, json!({}))["result"].clone();
     let members = listed[member].as_array().unwrap_or_else(|| panic!("no `{member}` in {listed}"));
-    members.iter().map(|one| one[key].as_str().unwrap().to_owned()).collect()
+    let names = members.iter().map(|one| one[key].as_str().unwrap().to_owned());
+    names
+        .filter(|name| !name.ends_with("-server") && name != "my-library" && !name.starts_with("perennial://servers/"))
+        .collect()
+}
+
+/// The prompt of that name in a list.
+fn listed_prompt(host: &mut TestHost, name: &str) -> Value {
+    let listed = host.request("prompts/list", json!({}))["result"]["prompts"].clone();
+    listed.as_array().unwrap().iter().find(|prompt| prompt["name"] == name).unwrap().clone()
 }
 
 fn resources(host: &mut TestHost) -> Vec<String> {
@@ -70,7 +79,7 @@ fn they_are_listed_before_any_server_runs_and_start_it_when_needed(
     assert_eq!(resources(&mut host), ["note://one", "note://two", SHARED[0], SHARED[1]]);
     let templates = called(&mut host, "resources/templates/list", "resourceTemplates", "uriTemplate");
     assert_eq!(templates, ["note://one/{id}", "note://two/{id}"]);
-    let prompt = host.request("prompts/list", json!({}))["result"]["prompts"][0].clone();
+    let prompt = listed_prompt(&mut host, "one__greet");
     assert_eq!((&prompt["title"], &prompt["vendor"]), (&json!("Greet"), &json!({"kept": 1.5})));
     assert_eq!(running(&mut host), 0, "no list starts anybody");
 
@@ -214,8 +223,7 @@ fn nothing_of_it_tells_a_secret() {
     let id = host.create(json!({"language": "python", "code": code, "permissions": {"env": ["LEAKED_KEY"]}}));
     host.call("save-server", json!({"serverId": id, "name": "one"})).ok();
     host.notification("notifications/prompts/list_changed");
-    let listed = host.request("prompts/list", json!({}))["result"].clone();
-    assert_eq!(listed["prompts"][0]["title"], "[secret LEAKED_KEY]", "{listed}");
+    assert_eq!(listed_prompt(&mut host, "one__greet")["title"], "[secret LEAKED_KEY]");
     let got = host.request("prompts/get", json!({"name": "one__greet", "arguments": {"who": "Ada"}}))["result"].clone();
     assert_eq!(got["messages"][0]["content"]["text"], "one: greet Ada [secret LEAKED_KEY]");
     assert!(host.close().success());

@@ -33,6 +33,8 @@ pub(super) struct Changes {
     updates: broadcast::Receiver<Place>,
     listed: Listed,
     ready: VecDeque<Change>,
+    /// What servers offer has not been looked at since.
+    saved: bool,
 }
 
 impl Changes {
@@ -40,7 +42,7 @@ impl Changes {
     pub(super) async fn new(host: Arc<Host>, registry: &Registry) -> Self {
         let (tools, offers, updates) = (registry.changes(), host.offered.changes(), host.offered.updates());
         let listed = host.offered.listed(host.exposure.shown()).await;
-        Self { host, tools, offers, updates, listed, ready: VecDeque::new() }
+        Self { host, tools, offers, updates, listed, ready: VecDeque::new(), saved: false }
     }
 
     /// The next one; none when there will be no more.
@@ -49,12 +51,17 @@ impl Changes {
             if let Some(change) = self.ready.pop_front() {
                 return Some(change);
             }
+            if std::mem::take(&mut self.saved) {
+                self.compare().await;
+                continue;
+            }
             let [plugins, saved] = &mut self.tools;
             tokio::select! {
                 Ok(()) = plugins.changed() => self.ready.push_back(Change::Tools),
+                // told before anything else is looked at: it stands in front of the answer to the save where it can
                 Ok(()) = saved.changed() => {
+                    self.saved = true;
                     self.ready.push_back(Change::Tools);
-                    self.compare().await;
                 }
                 Ok(()) = self.offers.changed() => self.compare().await,
                 update = self.updates.recv() => match update {
