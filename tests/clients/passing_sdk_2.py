@@ -83,13 +83,13 @@ async def main():
         assert logged[-2:] == ["info", "error"], logged
 
         await made(offering, "one")
-        while not (prompts := (await client.list_prompts()).prompts):
+        while "one__greet" not in [prompt.name for prompt in (await client.list_prompts()).prompts]:
             await asyncio.sleep(0.05)
-        assert [prompt.name for prompt in prompts] == ["one__greet"]
         got = await client.get_prompt("one__greet", {"who": "Ada"})
         assert got.messages[0].content.text.startswith("one: greet Ada"), got
         assert "note://one" in [str(one.uri) for one in (await client.list_resources()).resources]
-        assert (await client.list_resource_templates()).resource_templates[0].uri_template == "note://one/{id}"
+        templates = (await client.list_resource_templates()).resource_templates
+        assert "note://one/{id}" in [one.uri_template for one in templates]
         assert (await client.read_resource("note://one/7")).contents[0].text == "one"
         reference = types.PromptReference(type="ref/prompt", name="one__greet")
         completed = await client.complete(reference, {"name": "who", "value": "A"})

@@ -74,7 +74,7 @@ fn the_examples_comments_are_valid_too() {
         .map(|line| line.strip_prefix('#').filter(|rest| !rest.is_empty() && !rest.starts_with(' ')).unwrap_or(line))
         .collect();
     let config = checked(&uncommented.join("\n"), VARIABLES).unwrap();
-    assert_eq!(config.plugins.len(), 5);
+    assert_eq!(config.plugins.len(), 6);
     assert_eq!(config.third_party().len(), 2);
     assert_eq!(config.http.tokens.len(), 1);
     assert_eq!(config.instances().collect::<Vec<_>>(), [("archive", "json")]);

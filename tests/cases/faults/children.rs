@@ -92,7 +92,7 @@ fn fault_22_an_endless_list_of_tools_is_given_up_and_the_host_stays_small() {
     let sibling = host.create_python(echo_server());
     let code = misbehaving_server("large_pages");
     let error = host.call("create-server-from-template", json!({"language": "python", "code": code})).error();
-    assert!(error.contains("list of tools") && error.contains("16 MiB"), "{error:.2000}");
+    assert!(error.contains("`tools/list`") && error.contains("16 MiB"), "{error:.2000}");
     assert_eq!(host.execute(&sibling, "echo", json!({"message": "fine"})).ok().text(), "fine");
     assert_stayed_below(&host, 200);
 }

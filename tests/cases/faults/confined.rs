@@ -63,7 +63,7 @@ fn fault_24_a_server_that_eats_memory_is_told_out_of_memory_and_its_siblings_liv
     let mut host = home.start();
     let sibling = host.create_python(echo_server());
     let id = hostile(&mut host, json!({"memory_mb": 128}));
-    let told = attempt(&mut host, &id, "memory", "600").text();
+    let told = attempt(&mut host, &id, "memory", "2000").text();
     assert!(told.contains("refused: MemoryError") || told.contains("out of memory"), "{told}");
     assert_serves(&mut host, &sibling);
     let next = attempt(&mut host, &id, "memory", "1");
