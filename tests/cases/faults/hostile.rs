@@ -52,7 +52,7 @@ impl Attack<'_> {
 #[case::typescript("typescript", include_str!("../../fixtures/hostile_server.ts"))]
 #[case::rust("rust", include_str!("../../fixtures/hostile_server.rs"))]
 fn fault_32_a_hostile_server_gets_nowhere_in_any_language(#[case] language: &str, #[case] code: &str) {
-    let home = TestHome::new().env("PERENNIAL_TEST_SECRET", "s3cr3t-of-the-host");
+    let home = TestHome::new().with_rust().env("PERENNIAL_TEST_SECRET", "s3cr3t-of-the-host");
     let path = |name: &str| home.path().join(name).display().to_string();
     fs::create_dir(home.path().join("home/.ssh")).unwrap();
     fs::write(home.path().join("home/.ssh/id_ed25519"), "s3cr3t-of-the-user").unwrap();
