@@ -26,6 +26,7 @@ pub mod moving;
 pub mod offers;
 pub mod plugins;
 pub mod policy;
+mod private_file;
 pub mod prompts;
 pub mod resources;
 pub mod rights;

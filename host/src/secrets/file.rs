@@ -1,29 +1,26 @@
-use std::{
-    fs::{self, File},
-    io::{ErrorKind, Read, Write},
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
-use perennial_sdk::{Error, ErrorCode, Result};
+use perennial_sdk::{Error, Result};
 use serde_json::{Map, Value};
 
 use super::{Secret, Values};
+use crate::private_file::PrivateFile;
 
 /// The secrets of this machine's account: a file that nobody else can read, a JSON object from name to value.
 #[derive(Debug, Clone)]
 pub struct Secrets {
-    file: PathBuf,
+    file: PrivateFile,
 }
 
 impl Secrets {
     /// Those in the data folder, or the folder's that they will be in. Nothing is read yet.
     pub fn in_folder(data_dir: &Path) -> Self {
-        Self { file: data_dir.join("secrets.json") }
+        Self { file: PrivateFile::new(data_dir.join("secrets.json"), "whoever could read it may have") }
     }
 
     /// Where they are.
     pub fn file(&self) -> &Path {
-        &self.file
+        self.file.path()
     }
 
     /// All of them.
@@ -31,26 +28,20 @@ impl Secrets {
     /// # Errors
     /// `denied` when others could read the file; what keeps it from being read or understood.
     pub fn all(&self) -> Result<Values> {
-        let mut text = String::new();
-        match File::open(&self.file) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Values::new()),
-            Err(error) => return Err(self.failed("read", error)),
-            Ok(mut file) => {
-                self.check_private(&file)?;
-                file.read_to_string(&mut text).map_err(|error| self.failed("read", error))?;
-            }
-        }
+        let Some(text) = self.file.read()? else { return Ok(Values::new()) };
         let mended = "correct it by hand, or move it away and set the secrets again with `perennial secret set`";
         // what serde says of a mistake may repeat a part of the file
         let all: Map<String, Value> = serde_json::from_str(&text).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
-            Error::invalid(format!("`{}` is no JSON object at {place}", self.file.display())).hint(mended)
+            Error::invalid(format!("`{}` is no JSON object at {place}", self.file().display())).hint(mended)
         })?;
         all.into_iter()
             .map(|(name, value)| match value {
                 Value::String(value) if crate::bounds::is_variable(&name) => Ok((name, Secret(value))),
-                _ => Err(Error::invalid(format!("`{}` has an entry that is no name with a text", self.file.display()))
-                    .hint(mended)),
+                _ => {
+                    Err(Error::invalid(format!("`{}` has an entry that is no name with a text", self.file().display()))
+                        .hint(mended))
+                }
             })
             .collect()
     }
@@ -97,49 +88,13 @@ impl Secrets {
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Values) -> T) -> Result<T> {
-        let folder = self.file.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(|error| self.failed("write", error))?;
-        // two commands at once: neither may lose what the other sets
-        let lock = File::options().create(true).truncate(false).write(true).open(self.file.with_extension("lock"));
-        let lock = lock.map_err(|error| self.failed("write", error))?;
-        lock.lock().map_err(|error| self.failed("write", error))?;
-        let mut all = self.all()?;
-        let changed = change(&mut all);
-        let all: Map<String, Value> =
-            all.into_iter().map(|(name, Secret(value))| (name, Value::String(value))).collect();
-        let text = serde_json::to_string_pretty(&all)? + "\n";
-        self.replace(folder, text.as_bytes()).map_err(|error| self.failed("write", error))?;
-        Ok(changed)
-    }
-
-    fn replace(&self, folder: &Path, text: &[u8]) -> std::io::Result<()> {
-        // made for its owner alone, before anything is in it
-        let mut temporary = tempfile::Builder::new().prefix(".secrets-").tempfile_in(folder)?;
-        temporary.write_all(text)?;
-        temporary.as_file().sync_all()?;
-        temporary.persist(&self.file).map_err(|error| error.error)?;
-        File::open(folder)?.sync_all()
-    }
-
-    #[cfg(unix)]
-    fn check_private(&self, file: &File) -> Result<()> {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = file.metadata().map_err(|error| self.failed("read", error))?.permissions().mode();
-        if mode & 0o077 == 0 {
-            return Ok(());
-        }
-        let file = self.file.display();
-        Err(Error::new(ErrorCode::Denied, format!("others than its owner may use `{file}` (mode {:o})", mode & 0o777))
-            .hint(format!("`chmod 600 {file}` keeps them out; whoever could read it may have")))
-    }
-
-    #[cfg(not(unix))]
-    fn check_private(&self, _: &File) -> Result<()> {
-        Ok(())
-    }
-
-    fn failed(&self, doing: &str, error: std::io::Error) -> Error {
-        Error::from(error).context(format!("failed to {doing} `{}`", self.file.display()))
+        self.file.change(|| {
+            let mut all = self.all()?;
+            let changed = change(&mut all);
+            let all: Map<String, Value> =
+                all.into_iter().map(|(name, Secret(value))| (name, Value::String(value))).collect();
+            Ok((serde_json::to_string_pretty(&all)? + "\n", changed))
+        })
     }
 }
 
@@ -153,7 +108,9 @@ fn missing(name: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use perennial_sdk::ErrorCode;
 
     use super::*;
 
