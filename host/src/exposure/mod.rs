@@ -190,11 +190,14 @@ impl Exposure {
         };
         let (this, id) = (self.clone(), id.clone());
         let kept = blocking(move || {
-            let before = this.choices.read()?;
-            if before.differing(&id, &saved_at) == differing {
-                return Ok(false);
-            }
-            this.choices.change(|choices| choices.differ(&id, &saved_at, differing)).map(|_| true)
+            let mut other = false;
+            this.choices.change(|choices| {
+                other = choices.differing(&id, &saved_at) != differing;
+                if other {
+                    choices.differ(&id, &saved_at, differing);
+                }
+            })?;
+            Ok(other)
         });
         match kept.await {
             Ok(true) => self.amend(|_| ()).await,

@@ -107,6 +107,16 @@ impl Library {
         listed(&*self.storage, cx).await
     }
 
+    /// Every saved server, those that were saved last first.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn newest_first(&self, cx: &Cx) -> Result<Vec<Summary>> {
+        let mut saved = self.list(cx).await?;
+        saved.sort_by(|one, other| other.saved_at.cmp(&one.saved_at));
+        Ok(saved)
+    }
+
     /// Every deleted server as it was, ordered by id.
     ///
     /// # Errors

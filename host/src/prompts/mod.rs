@@ -101,8 +101,7 @@ pub async fn fill(host: &Host, cx: &Cx, by: &Client, name: &str, arguments: &Map
 }
 
 async fn servers(host: &Host, cx: &Cx) -> Result<String> {
-    let mut saved = host.library.list(cx).await?;
-    saved.sort_by(|one, other| other.saved_at.cmp(&one.saved_at));
+    let saved = host.library.newest_first(cx).await?;
     let more = saved.len().saturating_sub(MOST_NAMED);
     let mut lines: Vec<String> = saved
         .iter()

@@ -40,9 +40,7 @@ pub async fn list(host: &Host, cx: &Cx, by: &Client) -> Result<Vec<Resource>> {
             servers.push((id, name, true));
         }
     }
-    let mut saved = host.library.list(cx).await?;
-    saved.sort_by(|one, other| other.saved_at.cmp(&one.saved_at));
-    for summary in saved {
+    for summary in host.library.newest_first(cx).await? {
         if !servers.iter().any(|(known, ..)| *known == summary.server_id) {
             servers.push((summary.server_id, summary.name, false));
         }

@@ -82,30 +82,28 @@ impl BuiltIn for ExecuteTool {
     async fn run(call: Call, arguments: Arguments) -> Result<Reply> {
         let Arguments { server_id, tool_name, args } = arguments;
         let server = target::running(&call, &server_id).await?;
-        execute(call, &server, &tool_name, args, |error| corrected(error, &server_id, &tool_name)).await
+        server.touch();
+        let instance = patience::ready(&call, &server).await?;
+        execute(call, &server, &instance, &tool_name, args, |error| corrected(error, &server_id, &tool_name)).await
     }
 }
 
-/// Calls a tool of a server, started first if need be. `misfit` explains arguments that do not fit.
+/// Calls a tool of a server that is up. `misfit` explains arguments that do not fit.
 ///
 /// # Errors
 /// Why there is no answer; what the tool itself says is an answer.
 pub(super) async fn execute(
     call: Call,
     server: &Arc<Server>,
+    instance: &Arc<Instance>,
     tool: &str,
     args: Map<String, Value>,
     misfit: impl FnOnce(Error) -> Error + Send,
 ) -> Result<Reply> {
-    server.touch();
-    let instance = patience::ready(&call, server).await?;
     let args = Value::Object(args);
     instance.tools().check(tool, &args).map_err(misfit)?;
     let Value::Object(args) = args else { unreachable!("it was made an object above") };
-    // the operator may have changed the most that a call may take since the server was started
-    let most = call.host.settings.get().call_timeout;
-    let asked = server.status().spec.limits.call_timeout_s.and_then(|limit| Duration::try_from_secs_f64(limit).ok());
-    let (limit, seen) = (asked.unwrap_or(most).min(most), instance.rights.denials_so_far());
+    let (limit, seen) = (call_limit(&call, server), instance.rights.denials_so_far());
     let redactor = instance.rights.redactor.clone();
     let answered = instance
         .session
@@ -120,10 +118,10 @@ pub(super) async fn execute(
         })
         .await;
     server.touch();
-    note_denials(&call.host, server, &instance, seen, tool, &call.client);
+    note_denials(&call.host, server, instance, seen, tool, &call.client);
     match answered {
         Ok(passed) => {
-            let passed = denials::told(passed, &instance, seen);
+            let passed = denials::told(passed, instance, seen);
             Ok(Reply::Passed(match &redactor {
                 Some(redactor) => passed.redacted(redactor),
                 None => passed,
@@ -134,7 +132,7 @@ pub(super) async fn execute(
             message,
             data,
         }) => Ok(Reply::Refused { code, message, data }),
-        Err(end) => Err(denials::with(failed(end, server, &instance, tool).await, &instance, seen)),
+        Err(end) => Err(denials::with(failed(end, server, instance, tool).await, instance, seen)),
     }
 }
 
@@ -143,6 +141,13 @@ pub(super) fn note_denials(host: &Host, server: &Server, instance: &Instance, se
     for denial in instance.rights.denied_since(seen) {
         host.audit.record(Entry::of_denial(&server.id, tool, &denial.to, denial.count, client));
     }
+}
+
+/// How long a call of this server may take: the operator may have changed the most since it was started.
+pub(super) fn call_limit(call: &Call, server: &Server) -> Duration {
+    let most = call.host.settings.get().call_timeout;
+    let asked = server.status().spec.limits.call_timeout_s.and_then(|limit| Duration::try_from_secs_f64(limit).ok());
+    asked.unwrap_or(most).min(most)
 }
 
 /// What a tool tells of its progress, without the values that its server was given.

@@ -1,12 +1,12 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use perennial_sdk::{Error, ErrorCode};
 use serde_json::{Map, Value};
 
 use super::{
     Call,
-    execute_tool::{failed, note_denials, redacting},
-    patience, target,
+    execute_tool::{call_limit, failed, note_denials, redacting},
+    target,
 };
 use crate::{
     audit::Asked,
@@ -63,18 +63,14 @@ pub async fn ask_saved(
 /// # Errors
 /// Why it does not come up.
 pub async fn watch_saved(call: &Call, place: &Place) -> Result<(), Error> {
-    let server = target::resident(call, &call.cx(), &place.server).await?;
-    server.touch();
-    let instance = patience::ready(call, &server).await?;
+    let (_, instance) = target::up(call, &place.server).await?;
     instance.session.watch(&place.own, true).await;
     Ok(())
 }
 
 async fn pass(call: Call, place: &Place, method: &'static str, params: Map<String, Value>) -> Result<Passed, Failure> {
-    let server = target::resident(&call, &call.cx(), &place.server).await.map_err(Failure::Own)?;
-    server.touch();
-    let instance = patience::ready(&call, &server).await.map_err(Failure::Own)?;
-    let limit = limit(&call, &server);
+    let (server, instance) = target::up(&call, &place.server).await.map_err(Failure::Own)?;
+    let limit = call_limit(&call, &server);
     let (seen, redactor) = (instance.rights.denials_so_far(), instance.rights.redactor.clone());
     let request = Request {
         method,
@@ -95,12 +91,6 @@ async fn pass(call: Call, place: &Place, method: &'static str, params: Map<Strin
         }),
         Err(end) => Err(explained(end, &server, &instance, method).await),
     }
-}
-
-fn limit(call: &Call, server: &Server) -> Duration {
-    let most = call.host.settings.get().call_timeout;
-    let asked = server.status().spec.limits.call_timeout_s.and_then(|limit| Duration::try_from_secs_f64(limit).ok());
-    asked.unwrap_or(most).min(most)
 }
 
 async fn explained(end: CallEnd, server: &Arc<Server>, instance: &Arc<Instance>, method: &str) -> Failure {

@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use perennial_sdk::{Cx, Error, ErrorCode, Permissions, Result, SavedServer, ServerId, ServerSpec, Version};
 
-use super::Call;
+use super::{Call, patience};
 use crate::{
     catalog::Server,
     host::Host,
     identity::Client,
+    launch::Instance,
     library::{Shelf, shortened},
     mcp::{Ask, Decision},
     toolset::Toolset,
@@ -67,8 +68,19 @@ pub(super) async fn load(call: &Call, cx: &Cx, id: &ServerId, version: Option<Ve
 ///
 /// # Errors
 /// `not_found`, and those of the storage.
-pub(super) async fn resident(call: &Call, cx: &Cx, id: &ServerId) -> Result<Arc<Server>> {
+async fn resident(call: &Call, cx: &Cx, id: &ServerId) -> Result<Arc<Server>> {
     resident_of(&call.host, cx, id, &call.client).await
+}
+
+/// The same with its process, once that is up.
+///
+/// # Errors
+/// Those of [`resident`], and what keeps it from coming up.
+pub(super) async fn up(call: &Call, id: &ServerId) -> Result<(Arc<Server>, Arc<Instance>)> {
+    let server = resident(call, &call.cx(), id).await?;
+    server.touch();
+    let instance = patience::ready(call, &server).await?;
+    Ok((server, instance))
 }
 
 /// Starts a saved server, by its id or unique name, unless it is up.
