@@ -29,6 +29,12 @@ fn client(host: &HttpHost, token: &str, era: &str) -> HttpClient {
     }
 }
 
+/// Parameters of a call that takes so long.
+fn pause(server: &str, seconds: u32) -> Value {
+    let arguments = json!({ "serverId": server, "toolName": "pause", "args": { "seconds": seconds } });
+    json!({ "name": "execute-tool", "arguments": arguments })
+}
+
 #[rstest]
 fn a_result_is_what_the_child_sent_byte_for_byte(#[values("2025-11-25", "2026-07-28")] era: &str) {
     let home = TestHome::new();
@@ -112,10 +118,7 @@ fn two_clients_and_a_chat_share_the_library_and_nothing_else() {
     }
 
     // a call that is given up is nobody else's loss
-    let pause = json!({
-        "name": "execute-tool",
-        "arguments": { "serverId": hers, "toolName": "pause", "args": { "seconds": 1 } }
-    });
+    let pause = pause(&hers, 1);
     let given_up = ada.begin("tools/call", pause);
     let cancel =
         json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": ada.last_id } });
@@ -258,10 +261,7 @@ fn without_a_session_whoever_hangs_up_gives_up() {
     let host = HttpHost::spawn(&home, &[]);
     let mut client = host.client(&token);
     let server = client.create_python(STEPS);
-    let call = json!({
-        "name": "execute-tool",
-        "arguments": { "serverId": server, "toolName": "pause", "args": { "seconds": 100 } }
-    });
+    let call = pause(&server, 100);
     let asked = client.ask("tools/call", call);
     assert!(wait_until(SOON, || home.path().join("state/perennial/audit").exists()));
     thread::sleep(std::time::Duration::from_millis(300));
@@ -290,10 +290,7 @@ fn a_host_that_is_asked_to_end_answers_what_was_asked_before() {
     let host = HttpHost::spawn(&home, &[]);
     let mut client = host.client(&token).initialise();
     let server = client.create_python(STEPS);
-    let call = json!({
-        "name": "execute-tool",
-        "arguments": { "serverId": server, "toolName": "pause", "args": { "seconds": 2 } }
-    });
+    let call = pause(&server, 2);
     let asked = client.clone().begin("tools/call", call);
     assert_eq!(asked.status, 200);
     host.signal(Signal::TERM);
@@ -311,10 +308,7 @@ fn a_call_that_takes_too_long_does_not_keep_the_host_from_ending() {
     let host = HttpHost::spawn(&home, &[]);
     let mut client = host.client(&token).initialise();
     let server = client.create_python(STEPS);
-    let call = json!({
-        "name": "execute-tool",
-        "arguments": { "serverId": server, "toolName": "pause", "args": { "seconds": 50 } }
-    });
+    let call = pause(&server, 50);
     let asked = client.begin("tools/call", call);
     assert!(host.terminate().success());
     let _ = asked;

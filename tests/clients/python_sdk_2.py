@@ -12,16 +12,7 @@ import workflow
 async def connect(command, arguments):
     parameters = StdioServerParameters(command=command, args=arguments, env=dict(os.environ))
     async with Client(parameters, mode=os.environ["PROTOCOL"], read_timeout_seconds=60) as client:
-
-        async def names():
-            return [tool.name for tool in (await client.list_tools()).tools]
-
-        async def call(tool, arguments):
-            result = await client.call_tool(tool, arguments)
-            assert not result.is_error, result
-            return "\n".join(part.text for part in result.content)
-
-        yield names, call
+        yield workflow.of_sdk_2(client)
 
 
 workflow.run(connect)

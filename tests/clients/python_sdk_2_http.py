@@ -17,16 +17,7 @@ async def connect(url, arguments):
     async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
         transport = streamable_http_client(url, http_client=http)
         async with Client(transport, mode=os.environ["PROTOCOL"], read_timeout_seconds=60) as client:
-
-            async def names():
-                return [tool.name for tool in (await client.list_tools()).tools]
-
-            async def call(tool, arguments):
-                result = await client.call_tool(tool, arguments)
-                assert not result.is_error, result
-                return "\n".join(part.text for part in result.content)
-
-            yield names, call
+            yield workflow.of_sdk_2(client)
 
 
 workflow.run(connect)

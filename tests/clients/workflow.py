@@ -18,6 +18,20 @@ def run(connect):
     json.dump(asyncio.run(workflow(lambda: connect(command, arguments), code)), sys.stdout)
 
 
+def of_sdk_2(client):
+    """`names` and `call` of a client of the official SDK 2.x."""
+
+    async def names():
+        return [tool.name for tool in (await client.list_tools()).tools]
+
+    async def call(tool, arguments):
+        result = await client.call_tool(tool, arguments)
+        assert not result.is_error, result
+        return "\n".join(part.text for part in result.content)
+
+    return names, call
+
+
 async def workflow(connect, code):
     report = {}
     async with connect() as (names, call):

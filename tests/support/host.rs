@@ -256,14 +256,7 @@ impl TestHost {
 
     /// Waits for the end of the process.
     pub fn wait(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        loop {
-            if let Some(status) = self.process.try_wait().unwrap() {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "the host does not end\n{}", self.stderr());
-            thread::sleep(Duration::from_millis(5));
-        }
+        super::processes::ended(&mut self.process, Duration::from_secs(20), &self.stderr)
     }
 
     fn process_id(&self) -> Pid {

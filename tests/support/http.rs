@@ -4,7 +4,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -88,14 +88,7 @@ impl HttpHost {
 
     /// Waits for its end.
     pub fn wait(mut self) -> ExitStatus {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        loop {
-            if let Some(status) = self.process.try_wait().unwrap() {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "the host does not end\n{}", self.stderr());
-            thread::sleep(Duration::from_millis(5));
-        }
+        super::processes::ended(&mut self.process, Duration::from_secs(30), &self.stderr)
     }
 
     /// SIGTERM, and its end.

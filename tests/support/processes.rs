@@ -1,6 +1,8 @@
 use std::{
     fs,
     path::Path,
+    process::{Child, ExitStatus},
+    sync::Mutex,
     thread,
     time::{Duration, Instant},
 };
@@ -28,6 +30,19 @@ pub fn wait_until(limit: Duration, mut condition: impl FnMut() -> bool) -> bool 
             return false;
         }
         thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits for the end of a process, no longer than `limit`; `stderr` is what it has said so far.
+pub fn ended(process: &mut Child, limit: Duration, stderr: &Mutex<Vec<u8>>) -> ExitStatus {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(status) = process.try_wait().unwrap() {
+            return status;
+        }
+        let said = || String::from_utf8_lossy(&stderr.lock().unwrap()).into_owned();
+        assert!(Instant::now() < deadline, "the host does not end\n{}", said());
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
