@@ -96,13 +96,17 @@ pub struct Instance {
     pub rights: Rights,
     stray: Ring,
     tools: Mutex<Arc<Toolset>>,
-    offers: Mutex<Arc<Offers>>,
+    /// None until it was asked.
+    offers: Mutex<Option<Arc<Offers>>>,
     source: SourceFolder,
     // keeps the environment from being removed
     _prepared: Prepared,
 }
 
 const LOG_LINES: usize = 60;
+
+/// How long a server may take to tell what it offers beside tools: nobody waits for that.
+const LOOKING: Duration = Duration::from_secs(30);
 
 impl Launch {
     /// Brings a server up: when this returns it has answered `initialize` and `tools/list`.
@@ -264,14 +268,20 @@ impl Instance {
         }
     }
 
-    /// What it offers beside tools, as far as it was asked.
-    pub fn offers(&self) -> Arc<Offers> {
+    /// What it offers beside tools, once it was asked.
+    pub fn offers(&self) -> Option<Arc<Offers>> {
         self.offers.lock().expect("no holder panics").clone()
     }
 
-    /// Asks it what it offers beside tools.
-    pub async fn look_at_offers(&self) {
-        let mut offers = self.session.offers().await;
+    /// Asks it what it offers beside tools; whether it said so.
+    pub async fn look_at_offers(&self) -> bool {
+        let mut offers = match timeout(LOOKING, self.session.offers()).await {
+            Ok(Ok(offers)) => offers,
+            unsaid => {
+                tracing::debug!(?unsaid, "the server does not tell what it offers");
+                return false;
+            }
+        };
         for definitions in [&mut offers.prompts, &mut offers.resources, &mut offers.templates] {
             clean_others(definitions);
             if let Some(redactor) = &self.rights.redactor {
@@ -280,7 +290,8 @@ impl Instance {
                 }
             }
         }
-        *self.offers.lock().expect("no holder panics") = Arc::new(offers);
+        *self.offers.lock().expect("no holder panics") = Some(Arc::new(offers));
+        true
     }
 
     /// Waits until no further call can be answered, and sees to it that the process ends then.

@@ -275,10 +275,10 @@ async fn follow_offers(server: Weak<Server>, instance: Arc<Instance>) {
         }
     }
     loop {
-        instance.look_at_offers().await;
-        let Some(following) = server.upgrade() else { return };
-        following.tell_offers().await;
-        drop(following);
+        if instance.look_at_offers().await {
+            let Some(following) = server.upgrade() else { return };
+            following.tell_offers().await;
+        }
         loop {
             match news.recv().await {
                 Ok(News::Updated(uri)) => {

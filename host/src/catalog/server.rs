@@ -242,8 +242,9 @@ impl Server {
             let status = self.status.borrow();
             (status.shelf.as_ref().map(|shelf| shelf.id.clone()), status.phase.clone())
         };
-        if let (Some(saved), Phase::Ready(instance)) = (saved, phase) {
-            self.launch.offered.learned(saved, instance.offers()).await;
+        let Phase::Ready(instance) = phase else { return };
+        if let (Some(saved), Some(offers)) = (saved, instance.offers()) {
+            self.launch.offered.learned(saved, offers).await;
         }
     }
 

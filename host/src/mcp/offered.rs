@@ -24,8 +24,11 @@ impl Session {
         capabilities.prompts.is_some() || capabilities.resources.is_some()
     }
 
-    /// The child's prompts, resources and templates. What cannot be read of them is left out.
-    pub async fn offers(&self) -> Offers {
+    /// The child's prompts, resources and templates; a kind that it refuses to list is one that it does not have.
+    ///
+    /// # Errors
+    /// When it does not answer, or not in a way that can be read.
+    pub async fn offers(&self) -> Result<Offers, CallEnd> {
         let capabilities = self.capabilities();
         let mut offers = Offers {
             completes: capabilities.completions.is_some(),
@@ -33,13 +36,13 @@ impl Session {
             ..Offers::default()
         };
         if capabilities.prompts.is_some() {
-            offers.prompts = self.list("prompts/list", "prompts").await;
+            offers.prompts = self.list("prompts/list", "prompts").await?;
         }
         if capabilities.resources.is_some() {
-            offers.resources = self.list("resources/list", "resources").await;
-            offers.templates = self.list("resources/templates/list", "resourceTemplates").await;
+            offers.resources = self.list("resources/list", "resources").await?;
+            offers.templates = self.list("resources/templates/list", "resourceTemplates").await?;
         }
-        offers
+        Ok(offers)
     }
 
     /// Passes a request on; the result is the child's own, byte for byte.
@@ -68,14 +71,15 @@ impl Session {
         }
     }
 
-    async fn list(&self, method: &str, member: &str) -> Vec<Value> {
-        let mut listed = self.pages(method, member).await.unwrap_or_else(|end| {
-            tracing::debug!(?end, method, "the server does not tell what it offers");
-            Vec::new()
-        });
+    async fn list(&self, method: &str, member: &str) -> Result<Vec<Value>, CallEnd> {
+        let mut listed = match self.pages(method, member).await {
+            Ok(listed) => listed,
+            Err(CallEnd::Refused { .. }) => Vec::new(),
+            Err(end) => return Err(end),
+        };
         listed.retain(|one| one.is_object() && one.to_string().len() <= LARGEST);
         listed.truncate(MOST);
-        listed
+        Ok(listed)
     }
 }
 
