@@ -13,6 +13,7 @@ use crate::{Listing, ObjectMeta, Page, ServerId, Summary, Version};
 #[derive(Default)]
 pub(super) struct Index {
     heads: BTreeMap<ServerId, Head>,
+    /// Of live servers. Of deleted ones, which only ever become more, a put that is tried again reads them.
     put_ids: HashMap<ServerId, HashMap<Version, String>>,
     /// Counts what was noted, so that a listing that started before a save cannot hide it.
     clock: u64,
@@ -78,6 +79,9 @@ impl Index {
     /// Notes what was just written, or read by its number.
     pub(super) fn note(&mut self, id: &ServerId, version: Version, state: HeadState) {
         self.clock += 1;
+        if matches!(state, HeadState::Deleted) {
+            self.put_ids.remove(id);
+        }
         if self.heads.get(id).is_none_or(|old| old.version < version) {
             self.heads.insert(id.clone(), Head { version, state, stamp: None, noted: self.clock });
         }

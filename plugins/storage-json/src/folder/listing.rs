@@ -17,6 +17,9 @@ pub(super) const TICK: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(super) struct Listing(Mutex<HashMap<String, (SystemTime, Arc<Names>)>>);
 
+/// No file has it in its name.
+const BETWEEN: &str = "\0";
+
 /// Which objects are wanted.
 pub(super) struct Wanted<'a> {
     pub(super) prefix: &'a str,
@@ -24,8 +27,9 @@ pub(super) struct Wanted<'a> {
     pub(super) limit: usize,
 }
 
-/// Each name, that of a folder with a `/`, in the order of keys.
-type Names = Vec<String>;
+/// Each name, that of a folder with a `/`, in the order of keys: one text, since most folders hold a name or two.
+#[derive(Debug, Default)]
+struct Names(Box<str>);
 
 impl Listing {
     /// The objects below `root`, in the order of their keys.
@@ -80,7 +84,7 @@ impl Listing {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Arc::default()),
             entries => entries.map_err(fail)?,
         };
-        let mut names = Names::new();
+        let mut names: Vec<String> = Vec::new();
         for entry in entries {
             let entry = entry.map_err(fail)?;
             let Ok(mut name) = entry.file_name().into_string() else { continue };
@@ -93,7 +97,7 @@ impl Listing {
             names.push(name);
         }
         names.sort_unstable();
-        let names = Arc::new(names);
+        let names = Arc::new(Names(names.join(BETWEEN).into()));
         if remembered && now.duration_since(modified).is_ok_and(|age| age > TICK) {
             known().insert(folder.to_owned(), (modified, names.clone()));
         }
@@ -103,5 +107,11 @@ impl Listing {
     #[cfg(test)]
     pub(super) fn remembered(&self) -> usize {
         self.0.lock().unwrap().len()
+    }
+}
+
+impl Names {
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.split(BETWEEN).filter(|name| !name.is_empty())
     }
 }
