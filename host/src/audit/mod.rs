@@ -40,6 +40,9 @@ enum Note {
 /// call.
 const MOST_WAITING: usize = 4096;
 
+/// How long a first entry waits for others to go with it: one write for each of many calls at once would slow all of them.
+const BREATH: Duration = Duration::from_millis(5);
+
 /// How long the end of the host waits for the last entries.
 const LAST_ENTRIES: Duration = Duration::from_millis(500);
 
@@ -105,6 +108,9 @@ fn send(writer: &SyncSender<Note>, entry: Entry) -> bool {
 fn write(notes: &Receiver<Note>, journal: &Journal) {
     let mut complained = false;
     while let Ok(first) = notes.recv() {
+        if matches!(first, Note::Entry(_)) {
+            thread::sleep(BREATH);
+        }
         let (mut lines, mut flushed) = (Vec::new(), Vec::new());
         for note in std::iter::once(first).chain(notes.try_iter()) {
             match note {

@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 
+use futures_channel::mpsc;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use rmcp::{
     Peer, RoleServer,
@@ -9,7 +10,7 @@ use rmcp::{
     service::{PeerRequestOptions, RequestHandle, ServiceError},
 };
 use serde_json::Value;
-use tokio::{sync::mpsc, time::timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::questions::{PATIENCE, Question};
@@ -22,7 +23,7 @@ struct Unanswered(Option<RequestHandle<RoleServer>>);
 /// It must run in the task of the client's own request: over HTTP that is how questions find their way.
 pub(super) async fn attend<T>(
     peer: &Peer<RoleServer>,
-    questions: &mut mpsc::Receiver<Question>,
+    questions: &mut mpsc::UnboundedReceiver<Question>,
     work: impl Future<Output = T>,
 ) -> T {
     let mut work = pin!(work);
@@ -30,7 +31,7 @@ pub(super) async fn attend<T>(
     loop {
         tokio::select! {
             done = &mut work => return done,
-            Some(question) = questions.recv() => asking.push(put(peer, question)),
+            Some(question) = questions.next() => asking.push(put(peer, question)),
             Some(()) = asking.next() => {}
         }
     }

@@ -10,12 +10,10 @@ use std::{
     time::Duration,
 };
 
+use futures_channel::mpsc;
 use rmcp::model::{ClientCapabilities, ErrorCode, ErrorData};
 use serde_json::{Value, value::RawValue};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::Instant,
-};
+use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{calls::Calls, envelope::to_line, logging::Log};
@@ -45,7 +43,8 @@ pub(super) enum Hearer {
 }
 
 struct Way {
-    questions: mpsc::Sender<Question>,
+    /// Unbounded, since it costs next to nothing until there is a question: [`Way::begins`] counts.
+    questions: mpsc::UnboundedSender<Question>,
     capabilities: ClientCapabilities,
     log: Option<Log>,
     asked: AtomicUsize,
@@ -77,8 +76,8 @@ const LARGEST: usize = 1024 * 1024;
 
 impl Questions {
     /// A way to a client of these capabilities, and its other end.
-    pub(super) fn to(capabilities: ClientCapabilities, log: Option<Log>) -> (Self, mpsc::Receiver<Question>) {
-        let (questions, received) = mpsc::channel(MOST_AT_ONCE);
+    pub(super) fn to(capabilities: ClientCapabilities, log: Option<Log>) -> (Self, mpsc::UnboundedReceiver<Question>) {
+        let (questions, received) = mpsc::unbounded();
         let way = Way { questions, capabilities, log, asked: AtomicUsize::new(0), waits: Mutex::default() };
         (Self(Some(Arc::new(way))), received)
     }
@@ -155,13 +154,9 @@ impl Questions {
             return refuse(hearer, ErrorCode::INVALID_REQUEST, why);
         }
         let question = Question { method, params, withdrawn, hearer: Some(hearer), way: way.clone() };
-        way.questions.try_send(question).or_else(|unsent| {
-            let (mpsc::error::TrySendError::Full(mut question) | mpsc::error::TrySendError::Closed(mut question)) =
-                unsent;
-            match question.hearer.take() {
-                Some(hearer) => refuse(hearer, ErrorCode::INVALID_REQUEST, "the call is over".into()),
-                None => Ok(()),
-            }
+        way.questions.unbounded_send(question).or_else(|unsent| match unsent.into_inner().hearer.take() {
+            Some(hearer) => refuse(hearer, ErrorCode::INVALID_REQUEST, "the call is over".into()),
+            None => Ok(()),
         })
     }
 }
@@ -270,11 +265,12 @@ fn missing(capabilities: &ClientCapabilities, method: &str, params: Option<&Valu
 
 #[cfg(test)]
 mod tests {
+    use futures_util::StreamExt;
     use serde_json::json;
 
     use super::*;
 
-    fn client(capabilities: Value) -> (Questions, mpsc::Receiver<Question>) {
+    fn client(capabilities: Value) -> (Questions, mpsc::UnboundedReceiver<Question>) {
         Questions::to(serde_json::from_value(capabilities).unwrap(), None)
     }
 
@@ -317,7 +313,7 @@ mod tests {
         let (questions, mut received) = client(json!({ "roots": {} }));
         let waiting: Vec<_> = (0..MOST_AT_ONCE).map(|_| put(&questions, "roots/list", json!({})).unwrap()).collect();
         assert!(put(&questions, "roots/list", json!({})).unwrap_err().contains("at once"));
-        received.recv().await.unwrap().answer(Ok(json!({ "roots": [] })));
+        received.next().await.unwrap().answer(Ok(json!({ "roots": [] })));
         drop(received);
         let mut answers = Vec::new();
         for one in waiting {
@@ -337,10 +333,10 @@ mod tests {
         let (questions, mut received) = client(json!({ "roots": {} }));
         assert_eq!(questions.waited(), Duration::ZERO);
         let _answers = [put(&questions, "roots/list", json!({})), put(&questions, "roots/list", json!({}))];
-        drop(received.recv().await);
+        drop(received.next().await);
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert!(questions.waited() >= Duration::from_millis(20), "one is still open");
-        drop(received.recv().await);
+        drop(received.next().await);
         let waited = questions.waited();
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert_eq!(questions.waited(), waited);

@@ -10,10 +10,12 @@ use std::{
     time::Duration,
 };
 
+use futures_channel::mpsc;
+use futures_util::StreamExt;
 use rmcp::model::{ErrorCode, ErrorData, RequestStateCodec, SealOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
+use tokio::{task::JoinHandle, time::sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
@@ -41,7 +43,7 @@ struct Shared {
 /// Work that goes on whether its client waits or not. Dropped, it is cancelled.
 pub(super) struct Work {
     done: JoinHandle<Outcome>,
-    questions: mpsc::Receiver<Question>,
+    questions: mpsc::UnboundedReceiver<Question>,
     open: BTreeMap<String, Question>,
     asked: usize,
     progress: Arc<Following>,
@@ -122,7 +124,7 @@ impl Suspended {
             tokio::select! {
                 biased;
                 done = &mut work.done => return done.unwrap_or_else(|error| Err(failed(error.to_string()))),
-                Some(question) = work.questions.recv() => work.take(question),
+                Some(question) = work.questions.next() => work.take(question),
                 () = cancelled.cancelled() => return Err(failed("cancelled")),
             }
         }
@@ -188,7 +190,7 @@ impl Work {
     /// Starts it. `cancel` ends it.
     pub(super) fn start(
         work: impl Future<Output = Outcome> + Send + 'static,
-        questions: mpsc::Receiver<Question>,
+        questions: mpsc::UnboundedReceiver<Question>,
         progress: Arc<Following>,
         cancel: DropGuard,
     ) -> Self {
