@@ -65,7 +65,7 @@ pub(crate) struct Saved {
     name: String,
     saved_at: String,
     language: String,
-    tools: Vec<ToolDefinition>,
+    tools: Arc<Vec<ToolDefinition>>,
 }
 
 #[derive(Default)]
@@ -226,7 +226,7 @@ impl Exposure {
         if let Wish::Tools(tools) = &wish {
             let state = self.state();
             let known: Vec<_> =
-                state.servers.iter().filter(|saved| saved.id == *id).flat_map(|saved| &saved.tools).collect();
+                state.servers.iter().filter(|saved| saved.id == *id).flat_map(|saved| &*saved.tools).collect();
             if let Some(unknown) = tools.iter().find(|tool| !known.iter().any(|known| known.name == **tool)) {
                 let names = known.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>().join(", ");
                 return Err(Error::not_found(format!("the saved server has no tool `{unknown:.80}`"))
@@ -346,7 +346,7 @@ impl Saved {
             name: summary.name.clone(),
             saved_at: summary.saved_at.clone(),
             language: summary.language.clone(),
-            tools: clean(summary.tools.clone()).definitions,
+            tools: Arc::new(clean(summary.tools.clone()).definitions),
         })
     }
 }

@@ -1,5 +1,7 @@
 use std::{
+    borrow::Cow,
     fs,
+    io::Write,
     path::{Path, PathBuf},
 };
 
@@ -16,9 +18,9 @@ pub(super) struct Remembered {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Known {
-    location: String,
-    servers: Vec<Saved>,
+struct Known<'a> {
+    location: Cow<'a, str>,
+    servers: Cow<'a, [Saved]>,
 }
 
 impl Remembered {
@@ -28,15 +30,22 @@ impl Remembered {
 
     /// Nothing, when nothing is known of this very library.
     pub(super) fn read(&self) -> Vec<Saved> {
-        let known = fs::read(&self.file).ok().and_then(|bytes| serde_json::from_slice::<Known>(&bytes).ok());
-        known.filter(|known| known.location == self.location).map(|known| known.servers).unwrap_or_default()
+        let known = fs::read(&self.file).ok().and_then(|bytes| serde_json::from_slice::<Known<'_>>(&bytes).ok());
+        known
+            .filter(|known| known.location == self.location)
+            .map(|known| known.servers.into_owned())
+            .unwrap_or_default()
     }
 
     pub(super) fn write(&self, servers: &[Saved]) -> Result<()> {
+        let known = serde_json::to_vec(&Known { location: self.location.as_str().into(), servers: servers.into() })?;
+        if fs::read(&self.file).is_ok_and(|there| there == known) {
+            return Ok(());
+        }
         let folder = self.file.parent().unwrap_or(Path::new("/"));
         fs::create_dir_all(folder)?;
-        let file = tempfile::NamedTempFile::new_in(folder)?;
-        serde_json::to_writer(&file, &Known { location: self.location.clone(), servers: servers.to_vec() })?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(&known)?;
         file.persist(&self.file).map_err(|error| error.error)?;
         Ok(())
     }

@@ -68,7 +68,8 @@ mod tests {
             name: "Weather".into(),
             saved_at: String::new(),
             language: "python".into(),
-            tools: vec![tool("get_forecast", "Tomorrow's weather"), tool("forecasts", "All of them"), tool("echo", "")],
+            tools: vec![tool("get_forecast", "Tomorrow's weather"), tool("forecasts", "All of them"), tool("echo", "")]
+                .into(),
         }];
         let names = |query: &str, most| -> Vec<_> {
             search(&servers, query, most).iter().map(|found| found.tool.name.as_str()).collect()

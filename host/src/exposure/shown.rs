@@ -47,8 +47,8 @@ impl Shown {
             })
             .collect();
         candidates.sort_by(|(one_chosen, one, _), (other_chosen, other, _)| {
-            let key = |chosen: bool, saved: &Saved| (chosen, saved.saved_at.clone(), saved.id.clone());
-            key(*other_chosen, other).cmp(&key(*one_chosen, one))
+            let one = (one_chosen, &one.saved_at, &one.id);
+            (other_chosen, &other.saved_at, &other.id).cmp(&one)
         });
         let (mut tools, mut bytes, mut left_out) = (HashMap::new(), 0, 0);
         let mut servers = IndexMap::new();
@@ -76,7 +76,7 @@ impl Shown {
 
     /// All the tools of one saved server, as it calls them and in its order.
     pub(super) fn only(servers: &[Saved], server: &ServerId) -> Self {
-        let tools = servers.iter().filter(|saved| saved.id == *server).flat_map(|saved| &saved.tools);
+        let tools = servers.iter().filter(|saved| saved.id == *server).flat_map(|saved| &*saved.tools);
         let route = |tool: &ToolDefinition| {
             let route = Route { server: server.clone(), tool: tool.name.clone(), definition: tool.clone() };
             (tool.name.clone(), route)
@@ -146,7 +146,7 @@ mod tests {
             name: id.to_owned(),
             saved_at: saved_at.to_owned(),
             language: "python".to_owned(),
-            tools: (0..tools).map(tool).collect(),
+            tools: (0..tools).map(tool).collect::<Vec<_>>().into(),
         }
     }
 
