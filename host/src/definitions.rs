@@ -276,7 +276,8 @@ fn holds_hidden(value: &Value) -> bool {
 /// Whether a person cannot see it, or it moves what they see: control characters but newline and tab, zero-width and
 /// bidirectional ones, tags and the selectors that can carry a text unseen.
 pub(crate) fn is_hidden(character: char) -> bool {
-    matches!(character,
+    !character.is_ascii()
+        && matches!(character,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
         | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
         | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')

@@ -70,9 +70,9 @@ overrides! {
 /// `PERENNIAL_` are let be: a cluster sets such names for services of its own.
 pub(super) fn apply(config: &mut Config, variables: &Variables) -> Result<(), ConfigError> {
     let known: Vec<_> = OVERRIDES.iter().map(|each| each.variable).chain(OTHERS.iter().copied()).collect();
-    for name in variables.names("PERENNIAL_") {
+    for name in variables.names("PERENNIAL_").filter(|name| !OTHERS.contains(name)) {
         let Some(each) = OVERRIDES.iter().find(|each| each.variable == name) else {
-            let slip = wording::closest(name, &known).filter(|meant| *meant != name);
+            let slip = wording::closest(name, &known);
             match slip.filter(|meant| strsim::damerau_levenshtein(meant, name) <= 2) {
                 Some(meant) => {
                     let error = ConfigError::new(format!("unknown environment variable `{name}`"));

@@ -158,7 +158,7 @@ impl Exposure {
 
     /// A server was saved.
     pub async fn saved(self: &Arc<Self>, record: &SavedServer) {
-        let Some(saved) = Saved::of(&record.summary()) else { return };
+        let Some(saved) = Saved::of(record.summary()) else { return };
         self.amend(move |servers| {
             servers.retain(|known| known.id != saved.id);
             servers.push(saved);
@@ -261,7 +261,7 @@ impl Exposure {
     /// # Errors
     /// Those of the storage.
     pub async fn refresh(self: &Arc<Self>, library: &Library) -> Result<()> {
-        let servers = library.list(&Cx::detached()).await?.iter().filter_map(Saved::of).collect();
+        let servers = library.list(&Cx::detached()).await?.into_iter().filter_map(Saved::of).collect();
         self.take(servers).await;
         Ok(())
     }
@@ -337,16 +337,16 @@ impl Exposure {
 }
 
 impl Saved {
-    fn of(summary: &Summary) -> Option<Self> {
+    fn of(summary: Summary) -> Option<Self> {
         if summary.damage.is_some() {
             return None;
         }
         Some(Self {
             id: summary.server_id.parse().ok()?,
-            name: summary.name.clone(),
-            saved_at: summary.saved_at.clone(),
-            language: summary.language.clone(),
-            tools: Arc::new(clean(summary.tools.clone()).definitions),
+            name: summary.name,
+            saved_at: summary.saved_at,
+            language: summary.language,
+            tools: Arc::new(clean(summary.tools).definitions),
         })
     }
 }
