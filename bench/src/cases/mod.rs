@@ -6,6 +6,7 @@ mod confine;
 mod create;
 mod create_node;
 mod create_rust;
+mod first_call;
 mod first_list;
 mod initialize;
 mod library;
@@ -54,10 +55,12 @@ pub(crate) enum Case {
     Siblings,
     /// From spawn to the first list of tools with those of 100 saved servers.
     FirstList,
+    /// The first call of a saved server's tool in a new session.
+    FirstCall,
 }
 
 impl Case {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Initialize,
         Self::Call,
         Self::Throughput,
@@ -72,6 +75,7 @@ impl Case {
         Self::Confine,
         Self::Siblings,
         Self::FirstList,
+        Self::FirstCall,
     ];
 
     pub(crate) fn run(self, peers: &Peers, quick: bool, report: &mut Report) -> Result<()> {
@@ -90,6 +94,7 @@ impl Case {
             Self::Confine => confine::run(peers, quick, report),
             Self::Siblings => siblings::run(peers, quick, report),
             Self::FirstList => first_list::run(peers, quick, report),
+            Self::FirstCall => first_call::run(peers, quick, report),
         }
     }
 }
@@ -111,6 +116,7 @@ impl fmt::Display for Case {
             Self::Confine => "confine",
             Self::Siblings => "siblings",
             Self::FirstList => "first-list",
+            Self::FirstCall => "first-call",
         })
     }
 }

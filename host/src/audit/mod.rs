@@ -23,7 +23,8 @@ pub use entry::{Asked, Entry, Event, Outcome};
 
 use journal::Journal;
 
-/// Takes entries at once and writes them behind everybody's back, in their order. Several hosts may share the folder.
+/// Takes entries at once and writes them a moment later, behind everybody's back, in their order. Several hosts may share
+/// the folder.
 #[derive(Debug)]
 pub struct Audit {
     folder: PathBuf,

@@ -129,16 +129,22 @@ impl Bubblewrap {
             Ok(real) if real != path => (path, Mount::Link(real)),
             _ => (path, mount),
         };
-        let mut wanted: BTreeMap<PathBuf, Mount> = read.map(|path| bound(path, Mount::Read)).collect();
+        let mut wanted: BTreeMap<PathBuf, Mount> = read.map(|path| (path, Mount::Read)).collect();
         wanted.insert(places::PROCESSES.into(), Mount::Processes);
         wanted.extend(places::DEVICES.map(|path| (path.into(), Mount::Device)));
         if self.sized {
             wanted.extend(places::SCRATCH.map(|path| (path.into(), Mount::Scratch)));
         }
-        wanted.extend(write.into_iter().map(|path| bound(path, Mount::Write)));
+        wanted.extend(write.into_iter().map(|path| (path, Mount::Write)));
         let mut mounts: BTreeMap<PathBuf, Mount> = BTreeMap::new();
         for (place, mount) in wanted {
             let around = place.ancestors().skip(1).find_map(|above| mounts.get(above));
+            // Whether it is a link or not, it is seen there: it need not be looked at.
+            if matches!((around, &mount), (Some(Mount::Read), Mount::Read)) {
+                continue;
+            }
+            let (place, mount) =
+                if matches!(mount, Mount::Read | Mount::Write) { bound(place, mount) } else { (place, mount) };
             let seen = match around {
                 Some(Mount::Link(_)) => true,
                 Some(Mount::Read) => matches!(mount, Mount::Read | Mount::Link(_)),

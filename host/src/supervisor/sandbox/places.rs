@@ -61,10 +61,24 @@ pub(super) const PROCESSES: &str = "/proc";
 
 /// What may be read and executed. Paths that do not exist are left out, and what a link leads to is added.
 pub(super) fn readable(confinement: &Confinement) -> Vec<PathBuf> {
-    let system = SYSTEM.iter().map(PathBuf::from);
+    let links = [Path::new("/"), Path::new(SETTINGS)].map(|folder| (folder, folder.is_symlink()));
+    // Every start looks at some fifty of them, twice: where the folder is no link, one look tells what is there.
+    let one = |path: PathBuf| match fs::symlink_metadata(&path) {
+        Err(_) => Vec::new(),
+        Ok(found)
+            if !found.is_symlink() && links.iter().any(|(folder, link)| !link && path.parent() == Some(folder)) =>
+        {
+            vec![path]
+        }
+        Ok(_) => real(path),
+    };
+    system().flat_map(one).chain(confinement.read.iter().cloned().flat_map(real)).collect()
+}
+
+/// What the system has for every program, whether it is there or not.
+fn system() -> impl Iterator<Item = PathBuf> {
     let etc = ETC.iter().map(|name| Path::new(SETTINGS).join(name));
-    let own = confinement.read.iter().cloned();
-    system.chain(etc).chain(interpreters()).chain(own).flat_map(real).collect()
+    SYSTEM.iter().map(PathBuf::from).chain(etc).chain(interpreters())
 }
 
 /// What may be written, and everything that may be done in it.
@@ -76,8 +90,11 @@ pub(super) fn writable(confinement: &Confinement) -> Vec<PathBuf> {
 pub(in crate::supervisor) fn shows(confinement: &Confinement, path: &Path, inside: bool) -> bool {
     // What is not there is below something that is hidden by a folder in memory.
     let scratch = SCRATCH.iter().filter(|_| inside && path.exists()).map(PathBuf::from);
-    let mut places = readable(confinement).into_iter().chain(writable(confinement)).chain(scratch);
-    path == Path::new("/") || places.any(|place| path.starts_with(place))
+    let mut own = confinement.read.iter().chain(&confinement.write);
+    path == Path::new("/")
+        // Most are where they are said to be, which is known without a look at all the others.
+        || own.any(|place| path.starts_with(place) && place.exists())
+        || readable(confinement).into_iter().chain(writable(confinement)).chain(scratch).any(|place| path.starts_with(place))
 }
 
 /// Debian's Python reads `/etc/python3.N/sitecustomize.py` at every start.
