@@ -34,6 +34,8 @@ pub struct Settings {
     pub line_bytes: usize,
     /// Bytes of source that one server may have.
     pub code_bytes: usize,
+    /// Servers that one client may have made or loaded at once.
+    pub servers: usize,
     /// How long a call of a tool may take.
     pub call_timeout: Duration,
     /// How long a server may take to answer `initialize`.
@@ -55,6 +57,7 @@ impl From<&Config> for Settings {
         Self {
             line_bytes: usize::try_from(limits.line_mb.get()).unwrap_or(usize::MAX).saturating_mul(MIB),
             code_bytes: usize::try_from(limits.code_mb.get()).unwrap_or(usize::MAX).saturating_mul(MIB),
+            servers: usize::try_from(limits.servers.get()).unwrap_or(usize::MAX),
             call_timeout: limits.call_timeout_s.duration(),
             start_timeout: limits.start_timeout_s.duration(),
             build_timeout: limits.build_timeout_s.duration(),

@@ -375,5 +375,6 @@ fn a_file_of_tokens_that_others_may_write_lets_nobody_in() {
     fs::write(&kept, format!("{text}\n")).unwrap();
     drop(File::open(&kept).unwrap());
     assert_eq!(host.client(&token).begin("tools/list", json!({})).status, 401);
-    assert!(host.stderr().contains("chmod") || host.stderr().contains("others than its owner"), "{}", host.stderr());
+    let told = || host.stderr().contains("chmod") || host.stderr().contains("others than its owner");
+    assert!(wait_until(SOON, told), "{}", host.stderr());
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::future::join_all;
 use indexmap::IndexMap;
-use perennial_sdk::{Error, Result, ServerId, ServerSpec};
+use perennial_sdk::{Error, ErrorCode, Result, ServerId, ServerSpec};
 
 pub use server::{Death, Phase, Server, Status};
 
@@ -36,14 +36,19 @@ impl Catalog {
     }
 
     /// Adds a server under a new id and starts to bring it up; [`Server::settled`] tells how that ends.
-    pub fn create(&self, spec: ServerSpec, name: Option<String>, by: &Client) -> Arc<Server> {
-        self.insert(&mut self.servers(), spec, name, None, Provenance::default(), Kept::For(by.token.clone()))
+    ///
+    /// # Errors
+    /// `denied` when this client has as many as it may have.
+    pub fn create(&self, spec: ServerSpec, name: Option<String>, by: &Client) -> Result<Arc<Server>> {
+        self.add(spec, name, None, Provenance::default(), by)
     }
 
     /// Adds a saved server under a new id, as [`create`](Self::create) does.
-    pub fn load(&self, spec: ServerSpec, shelf: Shelf, provenance: Provenance, by: &Client) -> Arc<Server> {
-        let kept = Kept::For(by.token.clone());
-        self.insert(&mut self.servers(), spec, Some(shelf.name.clone()), Some(shelf), provenance, kept)
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn load(&self, spec: ServerSpec, shelf: Shelf, provenance: Provenance, by: &Client) -> Result<Arc<Server>> {
+        self.add(spec, Some(shelf.name.clone()), Some(shelf), provenance, by)
     }
 
     /// The instance of a saved server that was created last of those that a caller sees, or a new one, which is everybody's:
@@ -89,6 +94,25 @@ impl Catalog {
     pub async fn shutdown(&self, grace: StopGrace) {
         let all: Vec<_> = self.servers().drain(..).map(|(_, server)| server).collect();
         join_all(all.iter().map(|server| server.end(grace))).await;
+    }
+
+    fn add(
+        &self,
+        spec: ServerSpec,
+        name: Option<String>,
+        shelf: Option<Shelf>,
+        provenance: Provenance,
+        by: &Client,
+    ) -> Result<Arc<Server>> {
+        let (mut servers, most) = (self.servers(), self.launch.settings.get().servers);
+        if servers.values().filter(|server| server.was_made_by(by)).count() >= most {
+            let message = format!("there are {most} servers already, the most that one client may have at once");
+            return Err(Error::new(ErrorCode::Denied, message).hint(
+                "`delete-server` ends one that is not needed any more, `list-servers` shows them; `servers` in the \
+                 operator's `[limits]` allows more",
+            ));
+        }
+        Ok(self.insert(&mut servers, spec, name, shelf, provenance, Kept::For(by.token.clone())))
     }
 
     fn insert(

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::Kept;
 use crate::{
+    identity::Client,
     launch::{Instance, Launch, Workplace},
     library::Shelf,
     supervisor::Restart,
@@ -216,6 +217,11 @@ impl Server {
     /// Whether it is this saved server.
     pub fn stands_at(&self, saved: &ServerId) -> bool {
         self.status.borrow().shelf.as_ref().is_some_and(|shelf| shelf.id == *saved)
+    }
+
+    /// Whether this client created or loaded it, and not whoever first called a saved one.
+    pub(super) fn was_made_by(&self, by: &Client) -> bool {
+        self.owner == by.token && (self.owner.is_some() || !self.lazy)
     }
 
     /// Whether it is of no use to a caller who means a saved server.

@@ -17,6 +17,8 @@ pub struct Limits {
     pub files: Whole<16, 1_048_576>,
     /// What a server may take of the disk, in MiB.
     pub disk_mb: Whole<1, 1_048_576>,
+    /// Servers that one client may have made or loaded at once, running or not; over HTTP those of one token.
+    pub servers: Whole<1, 10_000>,
     /// Seconds that one call of a tool may take.
     pub call_timeout_s: Seconds,
     /// Seconds that a server may take to answer `initialize` after it was started.
@@ -40,6 +42,7 @@ impl Default for Limits {
             pids: Whole::new(64),
             files: Whole::new(256),
             disk_mb: Whole::new(1024),
+            servers: Whole::new(100),
             call_timeout_s: Seconds::new(60.0),
             start_timeout_s: Seconds::new(30.0),
             build_timeout_s: Seconds::new(600.0),

@@ -32,6 +32,7 @@ overrides! {
     "PERENNIAL_LIMITS_PIDS" => limits.pids ("limits.pids");
     "PERENNIAL_LIMITS_FILES" => limits.files ("limits.files");
     "PERENNIAL_LIMITS_DISK_MB" => limits.disk_mb ("limits.disk_mb");
+    "PERENNIAL_LIMITS_SERVERS" => limits.servers ("limits.servers");
     "PERENNIAL_LIMITS_CALL_TIMEOUT_S" => limits.call_timeout_s ("limits.call_timeout_s");
     "PERENNIAL_LIMITS_START_TIMEOUT_S" => limits.start_timeout_s ("limits.start_timeout_s");
     "PERENNIAL_LIMITS_BUILD_TIMEOUT_S" => limits.build_timeout_s ("limits.build_timeout_s");

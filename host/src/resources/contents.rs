@@ -1,6 +1,6 @@
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use perennial_sdk::{Cx, Error, Result, ServerId};
+use perennial_sdk::{Cx, Error, ErrorCode, Result, ServerId};
 
 use super::{Address, Part};
 use crate::{
@@ -26,7 +26,7 @@ const VERSIONS: usize = 50;
 
 pub(super) async fn read(host: &Host, cx: &Cx, by: &Client, address: &Address) -> Result<Contents> {
     let Address { server, part } = address;
-    let running = running(host, by, server);
+    let running = running(host, by, server)?;
     match (part, running) {
         (Part::Logs, running) => logs(running, server),
         (Part::Source, Some(server)) => {
@@ -51,13 +51,26 @@ pub(super) async fn read(host: &Host, cx: &Cx, by: &Client, address: &Address) -
 }
 
 /// The instance that was started last of those that `reference` can mean.
-fn running(host: &Host, by: &Client, reference: &str) -> Option<Arc<Server>> {
+///
+/// # Errors
+/// `conflict` when several servers have that name.
+fn running(host: &Host, by: &Client, reference: &str) -> Result<Option<Arc<Server>>> {
+    let mut running = host.catalog.list(by);
+    running.reverse();
     let id = reference.parse::<ServerId>().ok();
-    let meant = |server: &Arc<Server>| {
-        id.as_ref().is_some_and(|id| server.id == *id || server.stands_at(id))
-            || server.status().name.as_deref() == Some(reference)
-    };
-    host.catalog.list(by).into_iter().rev().find(meant)
+    let stands = |server: &&Arc<Server>| id.as_ref().is_some_and(|id| server.id == *id || server.stands_at(id));
+    if let Some(server) = running.iter().find(stands) {
+        return Ok(Some(server.clone()));
+    }
+    running.retain(|server| server.status().name.as_deref() == Some(reference));
+    let own = |server: &Arc<Server>| server.status().shelf.map_or_else(|| server.id.clone(), |shelf| shelf.id);
+    let ids: BTreeSet<_> = running.iter().map(own).collect();
+    if ids.len() > 1 {
+        let message = format!("{} servers are called `{reference}`", ids.len());
+        let ids = ids.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
+        return Err(Error::new(ErrorCode::Conflict, message).hint(format!("name one by its id: {ids}")));
+    }
+    Ok(running.into_iter().next())
 }
 
 fn logs(server: Option<Arc<Server>>, reference: &str) -> Result<Contents> {

@@ -76,7 +76,7 @@ impl BuiltIn for CreateServer {
             true => format!("Server created from the {language} template"),
             false => format!("Server created from {language} code"),
         };
-        let server = call.host.catalog.create(spec, name, &call.client);
+        let server = call.host.catalog.create(spec, name, &call.client)?;
         answer_when_up(&call, server, |id| (json!({ "serverId": id, "message": message }).to_string(), message.clone()))
             .await
     }

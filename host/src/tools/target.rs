@@ -58,10 +58,10 @@ pub(super) async fn running(call: &Call, reference: &str) -> Result<Arc<Server>>
 /// Where it asks for more than it may have, the person is asked if the client can do that.
 ///
 /// # Errors
-/// `not_found`, and those of the storage; `cancelled` by the person.
+/// `not_found`, and those of the storage; `cancelled` by the person; `denied` when the client has enough.
 pub(super) async fn load(call: &Call, cx: &Cx, id: &ServerId, version: Option<Version>) -> Result<Arc<Server>> {
     let Taken { spec, shelf, provenance } = read(&call.host, cx, id, version, call.ask.as_ref()).await?;
-    Ok(call.host.catalog.load(spec, shelf, provenance, &call.client))
+    call.host.catalog.load(spec, shelf, provenance, &call.client)
 }
 
 /// The instance of a saved server that was started last, or a new one.

@@ -225,7 +225,9 @@ impl View {
             }
             let newest = self.library.newest(&Cx::detached()).await?;
             stale |= late || !render::is_current(&newest, &entries);
-            let small = bytes.len() as u64 <= SMALL && newest.len() <= 500;
+            // the file has nothing of deleted ones, of which there are ever more
+            let live = newest.iter().filter(|one| !one.deleted).count();
+            let small = bytes.len() as u64 <= SMALL && live <= 500;
             if !stale || !(small || writing == Writing::Now) {
                 self.remember(Known { stamp, sha256, entries });
                 if stale {
