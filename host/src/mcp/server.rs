@@ -233,7 +233,7 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let registry = &self.registry;
-        let Some(tool) = registry.get(&params.name) else {
+        let Some(tool) = registry.find(&params.name, &self.host.library).await else {
             let known = registry.names().join(", ");
             return Err(ErrorData::invalid_params(format!("unknown tool `{}`; there are: {known}", params.name), None));
         };
