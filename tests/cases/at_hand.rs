@@ -174,9 +174,7 @@ fn over_http_what_runs_for_one_token_is_told_to_that_one_alone() {
     };
     let ((mut ada, mut hers), (mut bob, his)) = (listen(&ada), listen(&bob));
     let session = host.client(bob.token.as_ref().unwrap()).initialise();
-    let id = session.session.clone().unwrap();
-    let headers = [("accept", "text/event-stream"), ("mcp-session-id", &*id), ("mcp-protocol-version", "2025-11-25")];
-    let in_session = session.send("GET", "/mcp", &headers, b"");
+    let in_session = session.listen();
 
     let id = ada.create_python(echo_server());
     assert_eq!(hers.next().unwrap()["method"], CHANGED);
