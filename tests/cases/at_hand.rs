@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{TestHome, TestHost, echo_server};
+use super::protocol::modern;
+use crate::support::{Answer, HttpHost, TestHome, TestHost, echo_server};
+
+const CHANGED: &str = "notifications/resources/list_changed";
 
 fn prompt(host: &mut TestHost, name: &str, arguments: Value) -> Value {
     host.request("prompts/get", json!({"name": name, "arguments": arguments}))
@@ -96,4 +99,96 @@ fn a_server_can_be_looked_at_by_its_address_without_being_started() {
     assert!(unknown["error"]["message"].as_str().unwrap().contains("nobody"), "{unknown}");
     let template = json!({"type": "ref/resource", "uri": "perennial://servers/{server}/source"});
     assert_eq!(complete(&mut host, template, "server", "two"), json!(["two words"]));
+}
+
+/// The titles of what there is of one server's tools.
+fn titles(host: &mut TestHost) -> Vec<String> {
+    let listed = host.request("resources/list", json!({}))["result"]["resources"].clone();
+    let tools = listed.as_array().unwrap().iter().filter(|one| one["uri"].as_str().unwrap().ends_with("/tools"));
+    tools.map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_session_is_told_when_there_are_other_servers_to_look_at_and_only_then() {
+    let home = TestHome::new();
+    let mut host = home.start();
+    assert!(titles(&mut host).is_empty());
+    let id = host.create_python(echo_server());
+    host.notification(CHANGED);
+    assert_eq!(titles(&mut host), [format!("{id}: tools")]);
+    host.call("save-server", json!({"serverId": id, "name": "echoes"})).ok();
+    host.notification(CHANGED);
+    assert_eq!(titles(&mut host), ["echoes: tools"]);
+    // a further version of what is listed, a call and a choice of tools change nothing
+    host.call("save-server", json!({"serverId": id, "name": "echoes"})).ok();
+    host.call("echoes__echo", json!({"message": "hi"})).ok();
+    host.call("expose-server", json!({"savedServerId": id, "hide": true})).ok();
+    host.call("delete-server", json!({"serverId": id})).ok();
+    host.notification(CHANGED);
+    host.call("delete-saved-server", json!({"savedServerId": id})).ok();
+    host.notification(CHANGED);
+    assert!(titles(&mut host).is_empty());
+    host.close_stdin();
+    let rest = host.rest();
+    assert!(rest.iter().all(|message| message["method"] != CHANGED), "{rest:?}");
+}
+
+#[test]
+fn a_saved_server_that_starts_has_logs_to_look_at_and_subscriptions_hear_of_it() {
+    let home = TestHome::new();
+    let mut host = home.start();
+    let id = host.create_python(echo_server());
+    host.call("save-server", json!({"serverId": id, "name": "echoes"})).ok();
+    assert!(host.close().success());
+
+    let mut host = home.spawn();
+    let wanted = json!({"notifications": {"resourcesListChanged": true}});
+    let listen = host.begin("subscriptions/listen", modern(wanted));
+    host.notification("notifications/subscriptions/acknowledged");
+    let logs = format!("perennial://servers/{id}/logs");
+    let listed = |host: &mut TestHost| host.request("resources/list", modern(json!({}))).to_string().contains(&logs);
+    assert!(!listed(&mut host), "nothing runs");
+    for _ in 0..2 {
+        host.request("tools/call", modern(json!({"name": "echoes__echo", "arguments": {"message": "hi"}})));
+    }
+    let changed = host.notification(CHANGED);
+    assert_eq!(changed["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"], listen, "{changed}");
+    assert!(listed(&mut host));
+    host.close_stdin();
+    let rest = host.rest();
+    assert!(rest.iter().all(|message| message["method"] != CHANGED), "{rest:?}");
+}
+
+#[test]
+fn over_http_what_runs_for_one_token_is_told_to_that_one_alone() {
+    let home = TestHome::new();
+    let (ada, bob) = (home.token("ada"), home.token("bob"));
+    let host = HttpHost::spawn(&home, &[]);
+    let wanted = json!({"notifications": {"resourcesListChanged": true}});
+    let listen = |token: &str| {
+        let mut client = host.client(token);
+        let mut events = client.begin("subscriptions/listen", wanted.clone());
+        assert_eq!(events.next().unwrap()["method"], "notifications/subscriptions/acknowledged");
+        client.request("resources/list", json!({}));
+        (client, events)
+    };
+    let ((mut ada, mut hers), (mut bob, his)) = (listen(&ada), listen(&bob));
+    let session = host.client(bob.token.as_ref().unwrap()).initialise();
+    let in_session = session.listen();
+
+    let id = ada.create_python(echo_server());
+    assert_eq!(hers.next().unwrap()["method"], CHANGED);
+    assert!(!bob.request("resources/list", json!({})).to_string().contains(&id));
+    ada.call("save-server", json!({"serverId": id, "name": "echoes"})).ok();
+    assert_eq!(hers.next().unwrap()["method"], CHANGED);
+    assert!(bob.request("resources/list", json!({})).to_string().contains(&id));
+    ada.call("delete-server", json!({"serverId": id})).ok();
+    assert_eq!(hers.next().unwrap()["method"], CHANGED);
+    assert!(host.terminate().success());
+    // of all this the save alone changed what he sees
+    let told = |mut events: Answer| {
+        let messages = std::iter::from_fn(|| events.next()).filter(|message| message["method"] == CHANGED);
+        messages.map(|message| message["params"]["_meta"].is_object()).collect::<Vec<_>>()
+    };
+    assert_eq!((told(his), told(in_session)), (vec![true], vec![false]));
 }

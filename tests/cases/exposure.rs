@@ -57,6 +57,17 @@ fn a_saved_tool_is_in_the_first_list_of_the_next_session_and_callable() {
 }
 
 #[test]
+fn a_tool_that_a_client_knows_from_before_is_callable_before_any_list() {
+    let home = TestHome::new();
+    let mut host = home.start();
+    saved(&mut host, "echoes");
+    host.close();
+    let mut host = home.start();
+    assert_eq!(host.call("echoes__echo", json!({"message": "again"})).ok().text(), "again");
+    assert!(host.close().success());
+}
+
+#[test]
 fn calls_at_once_start_a_server_once() {
     let home = TestHome::new();
     let mut host = home.start();

@@ -11,9 +11,10 @@ use rstest::rstest;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{HttpClient, HttpHost, TestHome, echo_server, installed, tests_dir, wait_until};
+use crate::support::{HttpClient, HttpHost, TestHome, TestHost, echo_server, installed, tests_dir, wait_until};
 
 const STEPS: &str = include_str!("../fixtures/steps_server.py");
+const ASKING: &str = include_str!("../fixtures/asking_server.py");
 const SOON: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// What the fixture's tool `verbatim` answers.
@@ -138,6 +139,79 @@ fn two_clients_and_a_chat_share_the_library_and_nothing_else() {
     let entries: Vec<Value> = serde_json::from_str(&audited).unwrap();
     let by = |token: &str| entries.iter().filter(|entry| entry["token"] == token).count();
     assert!(by("ada") > 3 && by("bob") > 3 && entries.iter().any(|entry| entry.get("token").is_none()), "{audited}");
+}
+
+#[test]
+fn who_cancels_who_is_told_of_progress_and_who_is_asked_hear_nothing_of_each_other() {
+    let home = TestHome::new();
+    let mut chat = home.start();
+    for (name, code) in [("asking", ASKING), ("steps", STEPS)] {
+        let id = chat.create_python(code);
+        chat.call("save-server", json!({ "serverId": id, "name": name })).ok();
+    }
+    let (ada, bob) = (home.token("ada"), home.token("bob"));
+    let host = HttpHost::spawn(&home, &[]);
+    let able = || json!({ "elicitation": {} });
+    let (mut ada, mut bob) = (host.client(&ada).initialise_with(able()), host.client(&bob).initialise_with(able()));
+    let streams = [ada.listen(), bob.listen()];
+
+    // she is asked, and lets it wait
+    let question = json!({
+        "method": "elicitation/create",
+        "params": { "message": "Your name?", "requestedSchema": { "type": "object", "properties": {} } }
+    });
+    let call = json!({ "name": "asking__ask", "arguments": { "requests": [question] } });
+    let mut hers = ada.begin("tools/call", call);
+    let asked = hers.next().unwrap();
+    assert_eq!((&asked["method"], &asked["params"]["message"]), (&json!("elicitation/create"), &json!("Your name?")));
+
+    // he hears of his progress, by a token that is also an id of hers
+    let token = json!(ada.last_id);
+    let call = json!({ "name": "steps__steps", "arguments": { "count": 5 }, "_meta": { "progressToken": token } });
+    let (before, answer) = bob.begin("tools/call", call).whole();
+    let his = |one: &Value| one["method"] == "notifications/progress" && one["params"]["progressToken"] == token;
+    assert!(before.iter().all(his), "{before:?}");
+    // his call started the server, which is told as well
+    let told: Vec<_> = before.iter().filter_map(|one| one["params"]["message"].as_str()).collect();
+    let steps: Vec<_> = told.into_iter().filter(|told| told.starts_with("step ")).collect();
+    assert_eq!(steps, ["step 1", "step 2", "step 3", "step 4", "step 5"]);
+    assert!(answer.contains("done"), "{answer}");
+
+    // the chat gives a call up, and so does he; what he says of her call and her question counts for nothing
+    let held = chat.begin_call("asking__hold", json!({}));
+    assert_eq!(chat.execute("steps", "pause", json!({ "seconds": 0 })).ok().text(), "rested");
+    chat.notify("notifications/cancelled", json!({ "requestId": held }));
+    let heard = |chat: &mut TestHost| chat.call("asking__recall", json!({})).ok().text();
+    assert!(wait_until(SOON, || heard(&mut chat).contains("cancelled")), "{}", heard(&mut chat));
+    let call = json!({ "name": "steps__pause", "arguments": { "seconds": 1 } });
+    let given_up = bob.begin("tools/call", call);
+    for id in [bob.last_id, ada.last_id] {
+        let params = json!({ "requestId": id });
+        let cancel = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params });
+        assert_eq!(bob.post(&cancel).status, 202);
+    }
+    drop(given_up);
+    bob.answer(&asked, json!({ "action": "accept", "content": { "name": "Eve" } }));
+    assert_eq!(bob.call("steps__pause", json!({ "seconds": 0 })).ok().text(), "rested");
+
+    let answer = json!({ "action": "accept", "content": { "name": "Ada" }, "vendor": { "kept": 1.5 } });
+    ada.answer(&asked, answer.clone());
+    let (between, result) = hers.whole();
+    assert_eq!(between, [] as [Value; 0]);
+    let result: Value = serde_json::from_str(&result).unwrap();
+    let text =
+        |result: &Value| -> Value { serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap() };
+    assert_eq!(text(&result["result"]), json!([answer]));
+    let recalled = ada.call("asking__recall", json!({}));
+    assert_eq!(text(recalled.raw())["heard"], json!([answer]), "nobody else was heard");
+
+    assert!(host.terminate().success());
+    chat.close_stdin();
+    let told = streams.into_iter().flat_map(|mut stream| std::iter::from_fn(move || stream.next()).collect::<Vec<_>>());
+    for message in told.chain(chat.rest()) {
+        let method = message["method"].as_str().unwrap_or_default();
+        assert!(method.ends_with("/list_changed"), "{message}");
+    }
 }
 
 #[test]

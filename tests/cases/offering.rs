@@ -116,6 +116,48 @@ fn they_are_listed_before_any_server_runs_and_start_it_when_needed(
 }
 
 #[rstest]
+fn a_server_that_does_not_tell_what_it_offers_is_taken_to_offer_what_it_did(
+    #[values("ends", "is no list", "never comes")] how: &str,
+) {
+    let home = home();
+    let known = |host: &mut TestHost| {
+        assert_eq!(called(host, "prompts/list", "prompts", "name"), ["one__greet", "two__greet"]);
+        assert_eq!(resources(host), ["note://one", "note://two", SHARED[0], SHARED[1]]);
+    };
+    let mut host = home.start();
+    host.call("one__break", json!({"how": how})).ok();
+    assert!(host.close().success());
+
+    let mut host = home.start();
+    known(&mut host);
+    let asked = |host: &mut TestHost| host.call("one__asked", json!({})).text().contains("prompts/list");
+    let died = |host: &mut TestHost| {
+        let facts = host.call("list-servers", json!({})).ok().facts();
+        facts["servers"].as_array().unwrap().iter().any(|server| server["state"] == "stopped")
+    };
+    let broke = |host: &mut TestHost| match how {
+        // it may answer this before it is asked that
+        "ends" => {
+            host.call("one__watched", json!({}));
+            died(host)
+        }
+        _ => asked(host),
+    };
+    assert!(wait_until(Duration::from_secs(20), || broke(&mut host)));
+    if how != "ends" {
+        assert_eq!(host.call("one__watched", json!({})).ok().text(), "[]", "it is of use all the same");
+    }
+    known(&mut host);
+    host.close_stdin();
+    let rest = host.rest();
+    // the one tells that the host knows by now what is saved
+    let told = rest.iter().filter(|message| message["method"] == "notifications/prompts/list_changed").count();
+    assert!(told <= 1, "{rest:?}");
+    assert!(host.wait().success());
+    known(&mut home.start());
+}
+
+#[rstest]
 fn what_changes_is_told(#[values("MODERN = False", "MODERN = True")] era: &str) {
     let of_era = |code: &str| code.replace("MODERN = False", era);
     let home = home_of(&of_era(ONE), &of_era(&two()));

@@ -157,12 +157,17 @@ impl HttpClient {
     }
 
     /// Begins a session.
-    pub fn initialise(mut self) -> Self {
+    pub fn initialise(self) -> Self {
+        self.initialise_with(json!({}))
+    }
+
+    /// The same, with what the client can be asked for.
+    pub fn initialise_with(mut self, capabilities: Value) -> Self {
         let answer = self.begin(
             "initialize",
             json!({
                 "protocolVersion": "2025-11-25",
-                "capabilities": {},
+                "capabilities": capabilities,
                 "clientInfo": { "name": "http-tests", "version": "1" }
             }),
         );
@@ -189,6 +194,18 @@ impl HttpClient {
             meta["io.modelcontextprotocol/clientCapabilities"] = json!({});
         }
         self.write_message(&json!({ "jsonrpc": "2.0", "id": self.last_id, "method": method, "params": params }))
+    }
+
+    /// Answers what the host asked within this session.
+    pub fn answer(&self, asked: &Value, result: Value) {
+        assert_eq!(self.post(&json!({ "jsonrpc": "2.0", "id": asked["id"], "result": result })).status, 202);
+    }
+
+    /// Opens the stream of a session on which the host tells what belongs to no request.
+    pub fn listen(&self) -> Answer {
+        let session = self.session.as_deref().expect("a session has begun");
+        let accepts = ("accept", "text/event-stream");
+        self.send("GET", "/mcp", &[accepts, ("mcp-session-id", session), ("mcp-protocol-version", "2025-11-25")], b"")
     }
 
     pub fn request(&mut self, method: &str, params: Value) -> Value {

@@ -15,7 +15,7 @@ mod vitals;
 pub use fixtures::{echo_server, misbehaving_server, requests_server, serve_file, with_mark};
 pub use home::TestHome;
 pub use host::{LONGEST_BUILD, TestHost};
-pub use http::{HttpClient, HttpHost};
+pub use http::{Answer, HttpClient, HttpHost};
 pub use memory::{Memory, tree};
 pub use network::{with_mounts, without_network};
 pub use processes::{carrying, wait_until, wait_until_gone};

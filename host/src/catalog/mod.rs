@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use futures_util::future::join_all;
 use indexmap::IndexMap;
 use perennial_sdk::{Error, ErrorCode, Result, ServerId, ServerSpec};
+use tokio::sync::watch;
 
 pub use server::{Death, Phase, Server, Status};
 
@@ -19,6 +20,7 @@ use crate::{
 pub struct Catalog {
     launch: Arc<Launch>,
     servers: Mutex<IndexMap<ServerId, Arc<Server>>>,
+    changes: watch::Sender<()>,
 }
 
 /// For whom a server is kept.
@@ -32,7 +34,12 @@ enum Kept {
 impl Catalog {
     /// An empty catalog whose servers come up through `launch`.
     pub fn new(launch: Arc<Launch>) -> Self {
-        Self { launch, servers: Mutex::default() }
+        Self { launch, servers: Mutex::default(), changes: watch::Sender::default() }
+    }
+
+    /// Hears when servers join or leave from now on.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// Adds a server under a new id and starts to bring it up; [`Server::settled`] tells how that ends.
@@ -86,6 +93,7 @@ impl Catalog {
     pub async fn remove(&self, id: &ServerId) {
         let server = self.servers().shift_remove(id);
         if let Some(server) = server {
+            self.changes.send_replace(());
             server.end(StopGrace::default()).await;
         }
     }
@@ -128,6 +136,7 @@ impl Catalog {
         let server = Server::new(id.clone(), spec, name, shelf, provenance, kept, self.launch.clone());
         servers.insert(id, server.clone());
         server.start();
+        self.changes.send_replace(());
         server
     }
 

@@ -41,6 +41,7 @@ pub struct Exposure {
     only: OnceLock<ServerId>,
     state: Mutex<State>,
     changes: watch::Sender<()>,
+    saved: watch::Sender<()>,
     looked: watch::Sender<bool>,
 }
 
@@ -73,6 +74,8 @@ struct State {
     servers: Vec<Saved>,
     shown: Arc<Shown>,
     looked_at: Option<Instant>,
+    /// Whether `servers` are all that there are, or were when somebody last looked.
+    known: bool,
     mark: Option<(std::time::SystemTime, u64)>,
 }
 
@@ -103,6 +106,7 @@ impl Exposure {
             only: OnceLock::new(),
             state: Mutex::default(),
             changes: watch::Sender::default(),
+            saved: watch::Sender::default(),
             looked: watch::Sender::default(),
         }
     }
@@ -120,6 +124,19 @@ impl Exposure {
     /// Hears when the list changes from now on.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
+    }
+
+    /// Hears when it is known of other servers that they are saved, from now on.
+    pub fn saved_changes(&self) -> watch::Receiver<()> {
+        self.saved.subscribe()
+    }
+
+    /// Saved servers by id and name, those that were saved last first; none before anybody has looked.
+    pub fn newest(&self, most: usize) -> Option<Vec<(ServerId, String)>> {
+        let state = self.state();
+        let mut all: Vec<_> = state.known.then(|| state.servers.iter().collect())?;
+        all.sort_by(|one: &&Saved, other| other.saved_at.cmp(&one.saved_at));
+        Some(all.into_iter().take(most).map(|saved| (saved.id.clone(), saved.name.clone())).collect())
     }
 
     /// Lets the list go by other settings.
@@ -213,6 +230,7 @@ impl Exposure {
             let mut state = this.state();
             change(&mut state.servers);
             this.show(&mut state);
+            this.saved.send_replace(());
             Ok(())
         })
         .await;
@@ -280,10 +298,15 @@ impl Exposure {
             let known = {
                 let mut state = this.state();
                 let changed = state.servers != servers;
+                let news = changed || !state.known;
+                state.known = true;
                 state.servers = servers;
                 state.looked_at = Some(Instant::now());
                 if changed || state.mark != this.choices.mark() {
                     this.show(&mut state);
+                }
+                if news {
+                    this.saved.send_replace(());
                 }
                 changed.then(|| state.servers.clone())
             };
@@ -301,10 +324,12 @@ impl Exposure {
         let _ = blocking(move || {
             let known = this.remembered.read();
             let mut state = this.state();
+            state.known = true;
             if state.servers.is_empty() && !known.is_empty() {
                 state.servers = known;
                 this.show(&mut state);
             }
+            this.saved.send_replace(());
             Ok(())
         })
         .await;

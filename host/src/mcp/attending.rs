@@ -13,7 +13,10 @@ use serde_json::Value;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::questions::{PATIENCE, Question};
+use super::{
+    answered::unwrapped,
+    questions::{PATIENCE, Question},
+};
 
 /// Cancels a request of ours that nobody waits for any more.
 struct Unanswered(Option<RequestHandle<RoleServer>>);
@@ -62,7 +65,7 @@ async fn ask(
     };
     asked.0 = None;
     match answer {
-        Ok(Ok(result)) => serde_json::to_value(result).map_err(|error| failed(error.to_string())),
+        Ok(Ok(result)) => serde_json::to_value(result).map(unwrapped).map_err(|error| failed(error.to_string())),
         Ok(Err(error)) => Err(refused(error, failed)),
         Err(_) => Err(failed("the client is gone".into())),
     }

@@ -12,7 +12,9 @@ use tokio::sync::{broadcast, watch};
 
 use crate::{
     host::Host,
+    identity::Client,
     offers::{Listed, Place},
+    resources::Servers,
     tools::Registry,
 };
 
@@ -32,17 +34,24 @@ pub(super) struct Changes {
     offers: watch::Receiver<()>,
     updates: broadcast::Receiver<Place>,
     listed: Listed,
+    /// What runs, and what is saved.
+    servers: [watch::Receiver<()>; 2],
+    client: Client,
+    /// None where the host shows no resources of its own.
+    own: Option<Servers>,
     ready: VecDeque<Change>,
     /// What servers offer has not been looked at since.
     saved: bool,
 }
 
 impl Changes {
-    /// From now on.
-    pub(super) async fn new(host: Arc<Host>, registry: &Registry) -> Self {
+    /// From now on, as far as they are this client's business.
+    pub(super) async fn new(host: Arc<Host>, registry: &Registry, client: Client) -> Self {
         let (tools, offers, updates) = (registry.changes(), host.offered.changes(), host.offered.updates());
+        let servers = [host.catalog.changes(), host.exposure.saved_changes()];
+        let own = (!registry.is_of_one()).then(|| Servers::of(&host, &client));
         let listed = host.offered.listed(host.exposure.shown()).await;
-        Self { host, tools, offers, updates, listed, ready: VecDeque::new(), saved: false }
+        Self { host, tools, offers, updates, listed, servers, client, own, ready: VecDeque::new(), saved: false }
     }
 
     /// The next one; none when there will be no more.
@@ -56,7 +65,9 @@ impl Changes {
                 continue;
             }
             let [plugins, saved] = &mut self.tools;
+            let [running, stored] = &mut self.servers;
             tokio::select! {
+                biased;
                 Ok(()) = plugins.changed() => self.ready.push_back(Change::Tools),
                 // told before anything else is looked at: it stands in front of the answer to the save where it can
                 Ok(()) = saved.changed() => {
@@ -64,6 +75,10 @@ impl Changes {
                     self.ready.push_back(Change::Tools);
                 }
                 Ok(()) = self.offers.changed() => self.compare().await,
+                Ok(()) = running.changed() => if self.own_differ() {
+                    self.ready.push_back(Change::Resources);
+                },
+                Ok(()) = stored.changed() => self.compare().await,
                 update = self.updates.recv() => match update {
                     Ok(place) => self.ready.push_back(Change::Resource(place)),
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
@@ -80,10 +95,21 @@ impl Changes {
         if !listed.prompts().eq(self.listed.prompts()) {
             self.ready.push_back(Change::Prompts);
         }
-        if !(listed.resources().eq(self.listed.resources()) && listed.templates().eq(self.listed.templates())) {
+        if self.own_differ()
+            || !(listed.resources().eq(self.listed.resources()) && listed.templates().eq(self.listed.templates()))
+        {
             self.ready.push_back(Change::Resources);
         }
         self.listed = listed;
+    }
+
+    /// Whether the host's own resources are others than they were.
+    fn own_differ(&mut self) -> bool {
+        let Some(before) = &mut self.own else { return false };
+        let now = Servers::of(&self.host, &self.client);
+        let differ = now.differ(before);
+        *before = now;
+        differ
     }
 }
 

@@ -3,6 +3,7 @@
 //! Both sides run on transports of our own, since rmcp's trust their peers too much: upstream a client may hand over any
 //! kind of descriptor and send any bytes, downstream a server that a model wrote may print whatever it likes.
 
+mod answered;
 mod asking;
 mod attending;
 mod caller;

@@ -8,7 +8,12 @@ use rmcp::{
 };
 use serde_json::{Value, json};
 
-use super::{conversation::Round, offering::own_error, passed::Passed, server::Server};
+use super::{
+    conversation::Round,
+    offering::own_error,
+    passed::Passed,
+    server::{Server, client},
+};
 use crate::{
     prompts::{self, Prompt},
     resources::{self, Address, Part},
@@ -36,16 +41,12 @@ impl Server {
         if self.registry.is_of_one() { Vec::new() } else { prompts::ALL.iter().map(shown).collect() }
     }
 
-    /// Likewise. A store that is away leaves its servers out.
+    /// Likewise.
     pub(super) async fn own_resources(&self, context: &RequestContext<RoleServer>) -> Vec<Value> {
         if self.registry.is_of_one() {
             return Vec::new();
         }
-        let call = self.call(Round::plain(context), context);
-        let all = resources::list(&self.host, &call.cx(), &call.client).await.unwrap_or_else(|error| {
-            tracing::debug!(%error, "the library does not tell what is saved");
-            Vec::new()
-        });
+        let all = resources::list(&self.host, &client(context)).await;
         let shown = all.iter().map(|resource| {
             json!({
                 "uri": resource.address.to_string(),

@@ -63,7 +63,8 @@ pub async fn serve(
     let (reader, writer) = wire.open().map_err(|error| Error::from(error).context("the wire cannot be opened"))?;
     let upstream = Upstream::new(reader, writer, host.settings.get().line_bytes, ended.clone());
     let outbox = upstream.outbox();
-    let changes = Changes::new(host.clone(), &registry).await;
+    // a wire has no token
+    let changes = Changes::new(host.clone(), &registry, Client::default()).await;
     let subscriptions = Subscriptions::default();
     let server = Server {
         host,
@@ -221,7 +222,9 @@ impl ServerHandler for Server {
     /// A wire is told by [`serve`].
     async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
         if matches!(self.past, Past::Http) {
-            let changes = Changes::new(self.host.clone(), &self.registry).await;
+            let token = Exchange::of(&context.extensions).and_then(|exchange| exchange.token.clone());
+            let client = Client { program: None, token };
+            let changes = Changes::new(self.host.clone(), &self.registry, client).await;
             let subscriptions = self.subscriptions.clone();
             tokio::spawn(tell_session(changes, context.peer, move |place| subscriptions.called(place)));
         }
@@ -233,7 +236,7 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let registry = &self.registry;
-        let Some(tool) = registry.get(&params.name) else {
+        let Some(tool) = registry.find(&params.name, &self.host.library).await else {
             let known = registry.names().join(", ");
             return Err(ErrorData::invalid_params(format!("unknown tool `{}`; there are: {known}", params.name), None));
         };

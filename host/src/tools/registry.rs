@@ -58,6 +58,16 @@ impl Registry {
         own.or_else(|| Some(Arc::new(ExposedTool(self.exposure.shown().route(name)?.clone()))))
     }
 
+    /// The same, with a look at the library when nothing has that name: a client may know it from an earlier session, and
+    /// ask for no list in this one.
+    pub async fn find(&self, name: &str, library: &Arc<Library>) -> Option<Arc<dyn Tool>> {
+        if let Some(tool) = self.get(name) {
+            return Some(tool);
+        }
+        self.exposure.listed(library).await;
+        self.get(name)
+    }
+
     /// What `tools/list` shows.
     pub async fn definitions(&self, library: &Arc<Library>) -> Vec<ToolDefinition> {
         let shown = self.exposure.listed(library).await;

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use super::{
-    super::{envelope::Envelope, server::Server},
+    super::{answered::wrapped, envelope::Envelope, server::Server},
     answers::{self, Answer, SESSION, refused},
     exchange::{Exchange, Parked},
     origins::Origins,
@@ -183,7 +183,8 @@ impl Gate {
             // the parts of a message could be read from an array, too
             Ok(envelope) if body.trim_ascii_start().starts_with(b"{") => {
                 let method = envelope.method.map(std::borrow::Cow::into_owned).unwrap_or_default();
-                Ok((body, method))
+                let answer = if method.is_empty() { wrapped(&body) } else { None };
+                Ok((answer.unwrap_or(body), method))
             }
             _ if serde_json::from_slice::<Vec<&RawValue>>(&body).is_ok() => {
                 bad(-32600, "batches are not part of MCP: send one message a request".into())
