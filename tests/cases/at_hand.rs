@@ -192,3 +192,15 @@ fn over_http_what_runs_for_one_token_is_told_to_that_one_alone() {
     };
     assert_eq!((told(his), told(in_session)), (vec![true], vec![false]));
 }
+
+#[test]
+fn a_name_that_two_servers_have_leads_to_neither() {
+    let home = TestHome::new();
+    let mut host = home.start();
+    let mut twin = || host.create(json!({"language": "python", "code": echo_server(), "name": "twin"}));
+    let ids = [twin(), twin()];
+    let answer = read(&mut host, "perennial://servers/twin/source");
+    let told = answer["error"].to_string();
+    assert!(ids.iter().all(|id| told.contains(id)), "{answer}");
+    assert!(contents(&mut host, &format!("perennial://servers/{}/source", ids[0])).contains("echo"));
+}
