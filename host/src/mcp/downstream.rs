@@ -78,7 +78,7 @@ impl Downstream {
         self.calls.clone()
     }
 
-    /// Deals with a line; false when it was of no use to anybody.
+    /// Deals with a line; false when it was of no use to anybody, or is something of which there can be too much.
     fn accept(&mut self, line: &Bytes) -> bool {
         let line = trimmed(line);
         if line.is_empty() {
@@ -164,8 +164,15 @@ impl Downstream {
             return false;
         }
         match (method, envelope.id) {
-            ("notifications/progress", None) => return self.calls.progress(envelope.params),
-            ("notifications/message", None) => return self.calls.log(envelope.params),
+            // they count like any flood: whatever is passed on costs the siblings, and the client, as much
+            ("notifications/progress", None) => {
+                self.calls.progress(envelope.params);
+                return false;
+            }
+            ("notifications/message", None) => {
+                self.calls.log(envelope.params);
+                return false;
+            }
             ("notifications/tools/list_changed", None) => self.calls.tell_tools_changed(),
             ("notifications/prompts/list_changed" | "notifications/resources/list_changed", None) => {
                 self.calls.tell(News::Offers);
