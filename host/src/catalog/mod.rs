@@ -144,3 +144,10 @@ impl Catalog {
         self.servers.lock().expect("no holder panics")
     }
 }
+
+/// The error of a name that these servers all have.
+pub fn ambiguous(name: &str, ids: impl IntoIterator<Item = ServerId>) -> Error {
+    let ids: Vec<_> = ids.into_iter().map(|id| format!("`{id}`")).collect();
+    let message = format!("{} servers are called `{name}`", ids.len());
+    Error::new(ErrorCode::Conflict, message).hint(format!("name one by its id: {}", ids.join(", ")))
+}

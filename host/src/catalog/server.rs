@@ -219,6 +219,11 @@ impl Server {
         self.status.borrow().shelf.as_ref().is_some_and(|shelf| shelf.id == *saved)
     }
 
+    /// What stays the same from session to session: the id of the saved server, if it is one.
+    pub fn lasting_id(&self) -> ServerId {
+        self.status.borrow().shelf.as_ref().map_or_else(|| self.id.clone(), |shelf| shelf.id.clone())
+    }
+
     /// Whether this client created or loaded it, and not whoever first called a saved one.
     pub(super) fn was_made_by(&self, by: &Client) -> bool {
         self.owner == by.token && (self.owner.is_some() || !self.lazy)

@@ -216,17 +216,19 @@ impl Calls {
         Some(wire)
     }
 
-    /// Passes a progress notification on; false when nobody waits for it.
-    pub(super) fn progress(&self, params: Option<&RawValue>) -> bool {
+    /// Passes a progress notification on, when somebody waits for it.
+    pub(super) fn progress(&self, params: Option<&RawValue>) {
         let Some(Ok(params)) = params.map(|raw| serde_json::from_str::<Map<String, Value>>(raw.get())) else {
-            return false;
+            return;
         };
         let token = params.get("progressToken").and_then(Value::as_i64);
         let sink = token.and_then(|id| match self.pending().requests.get(&id) {
             Some(Asker::Past { progress, .. }) => progress.clone(),
             _ => None,
         });
-        sink.map(|sink| sink(params)).is_some()
+        if let Some(sink) = sink {
+            sink(params);
+        }
     }
 
     /// Passes a request of the child on to the client whose call it belongs to. One that is refused is answered here.
@@ -270,10 +272,10 @@ impl Calls {
         Ok(caller)
     }
 
-    /// Passes on what the child logs, to the client whose call it works on; false when that cannot be told.
-    pub(super) fn log(&self, params: Option<&RawValue>) -> bool {
+    /// Passes on what the child logs, to the client whose call it works on, when that can be told.
+    pub(super) fn log(&self, params: Option<&RawValue>) {
         let Some(Ok(mut params)) = params.map(|raw| serde_json::from_str::<Map<String, Value>>(raw.get())) else {
-            return false;
+            return;
         };
         let log = {
             let pending = self.pending();
@@ -283,12 +285,11 @@ impl Calls {
             });
             Log::common(callers.map(Questions::log)).cloned()
         };
-        let Some(log) = log else { return false };
+        let Some(log) = log else { return };
         if let Some(redactor) = &self.0.redactor {
             redactor.members(&mut params);
         }
         log.pass(params);
-        true
     }
 
     /// The child cancelled a request of its own.

@@ -1,10 +1,10 @@
 use std::{collections::BTreeSet, sync::Arc};
 
-use perennial_sdk::{Cx, Error, ErrorCode, Result, ServerId};
+use perennial_sdk::{Cx, Error, Result, ServerId};
 
 use super::{Address, Part};
 use crate::{
-    catalog::{Phase, Server},
+    catalog::{Phase, Server, ambiguous},
     host::Host,
     identity::Client,
 };
@@ -63,12 +63,9 @@ fn running(host: &Host, by: &Client, reference: &str) -> Result<Option<Arc<Serve
         return Ok(Some(server.clone()));
     }
     running.retain(|server| server.status().name.as_deref() == Some(reference));
-    let own = |server: &Arc<Server>| server.status().shelf.map_or_else(|| server.id.clone(), |shelf| shelf.id);
-    let ids: BTreeSet<_> = running.iter().map(own).collect();
+    let ids: BTreeSet<_> = running.iter().map(|server| server.lasting_id()).collect();
     if ids.len() > 1 {
-        let message = format!("{} servers are called `{reference}`", ids.len());
-        let ids = ids.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
-        return Err(Error::new(ErrorCode::Conflict, message).hint(format!("name one by its id: {ids}")));
+        return Err(ambiguous(reference, ids));
     }
     Ok(running.into_iter().next())
 }

@@ -21,9 +21,8 @@ impl Servers {
         let mut running: Vec<(String, String)> = Vec::new();
         for server in host.catalog.list(by).iter().rev() {
             let status = server.status();
-            let name = status.name.clone().unwrap_or_else(|| server.id.to_string());
-            // of a saved server its id is what stays the same from session to session
-            let id = status.shelf.map_or_else(|| server.id.to_string(), |shelf| shelf.id.to_string());
+            let name = status.name.unwrap_or_else(|| server.id.to_string());
+            let id = server.lasting_id().to_string();
             if !running.iter().any(|(known, _)| *known == id) {
                 running.push((id, name));
             }

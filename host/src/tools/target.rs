@@ -6,7 +6,7 @@ use perennial_sdk::{Cx, Error, ErrorCode, Permissions, Result, SavedServer, Serv
 
 use super::{Call, patience};
 use crate::{
-    catalog::Server,
+    catalog::{Server, ambiguous},
     host::Host,
     identity::Client,
     launch::Instance,
@@ -45,11 +45,7 @@ pub(super) async fn running(call: &Call, reference: &str) -> Result<Arc<Server>>
         (Some((_, Some(server))), true) => Ok(server),
         (Some((id, None)), true) => resident(call, &cx, &id).await,
         (None, _) => Err(call.host.library.deletion(&cx, reference).await.unwrap_or(unknown)),
-        (Some(first), false) => {
-            let ids: Vec<_> = std::iter::once(first).chain(named).map(|(id, _)| format!("`{id}`")).collect();
-            let message = format!("{} servers are called `{reference}`", ids.len());
-            Err(Error::new(ErrorCode::Conflict, message).hint(format!("name one by its id: {}", ids.join(", "))))
-        }
+        (Some(first), false) => Err(ambiguous(reference, std::iter::once(first).chain(named).map(|(id, _)| id))),
     }
 }
 
@@ -166,9 +162,8 @@ async fn candidates(call: &Call, cx: &Cx, name: &str) -> Result<BTreeMap<ServerI
         found.extend(saved.server_id.parse().ok().map(|id| (id, None)));
     }
     for server in call.host.catalog.list(&call.client) {
-        let status = server.status();
-        let id = status.shelf.map_or_else(|| server.id.clone(), |shelf| shelf.id);
-        if status.name.as_deref() == Some(name) || found.contains_key(&id) {
+        let id = server.lasting_id();
+        if server.status().name.as_deref() == Some(name) || found.contains_key(&id) {
             found.insert(id, Some(server));
         }
     }
