@@ -98,10 +98,10 @@ enum Command {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    // Sidecar and entry must stay single-threaded and small, so that their fork is cheap: nothing may come before this.
+    // The sidecar must stay single-threaded and small, so that its fork is whole and cheap: nothing may come before this.
     match std::env::args_os().nth(1).as_deref().and_then(std::ffi::OsStr::to_str) {
         Some("__run") => return crate::supervisor::run_sidecar(),
-        Some("__enter") => return crate::supervisor::run_entry(),
+        Some("__init") => return crate::supervisor::run_init(),
         _ => {}
     }
     let arguments = match Arguments::try_parse() {

@@ -33,8 +33,6 @@ pub(super) struct Ground {
     pub(super) landlock: Option<i32>,
     /// A folder of cgroups below which others can be made.
     pub(super) cgroup: Option<PathBuf>,
-    /// What the cgroup of a process caps; filled in by its sidecar.
-    pub(super) capped: sandbox::Capped,
 }
 
 /// What was found out, for as long as nothing changes that it depends on.

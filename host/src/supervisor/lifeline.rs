@@ -249,8 +249,6 @@ fn launch(program: &Path, leftovers: &Leftovers, spec: ProcessSpec, stdin: Stdin
     let mut env = spec.env;
     env.insert(ProcessSpec::MARK.into(), leftovers.mark().into());
     let ProcessSpec { program: wanted, args, cwd, confinement, .. } = spec;
-    let order = Order { program: wanted, args, env, cwd, confinement, ground };
-
     // No `pre_exec`, folder, user or group: std then uses posix_spawn, and the host is not forked.
     #[expect(clippy::disallowed_methods, reason = "the supervisor is where processes start")]
     let mut command = Command::new(program);
@@ -266,6 +264,12 @@ fn launch(program: &Path, leftovers: &Leftovers, spec: ProcessSpec, stdin: Stdin
     let sidecar = Sidecar::spawn(&mut command)?;
     drop(command);
     leftovers.record(sidecar.pid());
+    // Looked up here while the sidecar is being loaded, which takes longer.
+    let around = match (&confinement, &ground.bubblewrap) {
+        (Some(confinement), Some(bubblewrap)) => bubblewrap.arguments(confinement, ground.landlock != Some(0))?,
+        _ => Vec::new(),
+    };
+    let order = Order { program: wanted, args, env, cwd, confinement, ground, around };
     lifeline.set_write_timeout(Some(Duration::from_secs(5)))?;
     send(&lifeline, &order, far_stdin.as_ref().map(AsFd::as_fd).as_slice())?;
     lifeline.set_nonblocking(true)?;

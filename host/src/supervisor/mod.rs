@@ -6,12 +6,14 @@
 //! one too, for the day that somebody kills a sidecar. What even that leaves behind is found by the next start, by the
 //! [mark](ProcessSpec::MARK) in its environment.
 //!
-//! A [`Confinement`] is put in force between fork and exec: by the sidecar's child, or by an [entry](run_entry) inside
-//! bubblewrap's namespaces, which is their first process. The sidecar itself stays outside of what it confines.
+//! A [`Confinement`] is put in force between fork and exec, by the sidecar's child. Where bubblewrap works it makes
+//! namespaces around a [first process](run_init), and that child goes into them before. The sidecar itself stays outside of
+//! what it confines.
 
 mod confinement;
 mod exit;
 mod ground;
+mod inside;
 mod leftovers;
 mod lifeline;
 mod orphans;
@@ -51,7 +53,7 @@ pub use process::{Child, Process, ProcessSpec, StopGrace};
 pub use restart::{Restart, Verdict};
 pub use ring::Ring;
 pub use run::Finished;
-pub use sandbox::run_entry;
+pub use sandbox::run_init;
 pub use sidecar::run_sidecar;
 
 use ground::Ground;

@@ -1,6 +1,7 @@
 //! Where the system is not Linux nothing confines a process yet, and everything says so.
 
 use std::{
+    fs::File,
     io,
     net::TcpListener,
     os::{
@@ -8,7 +9,7 @@ use std::{
         unix::net::UnixStream,
     },
     path::{Path, PathBuf},
-    process::{Child, ExitCode, Stdio},
+    process::{ExitCode, Stdio},
     time::Duration,
 };
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Caps, Confinement, Egress, Enforced, ExitCause, Measure, Strictness,
+    tree::Roots,
     wire::{Order, Word, tell},
 };
 
@@ -29,16 +31,49 @@ pub(super) struct Bubblewrap {
 }
 
 impl Bubblewrap {
+    pub(super) fn arguments(&self, _: &Confinement, _: bool) -> io::Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     pub(super) fn start(
         &self,
         _: &Order,
-        _: &Confinement,
-        _: Stdio,
         _: Stdio,
         _: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
-    ) -> io::Result<Child> {
+    ) -> io::Result<Making> {
         Err(io::ErrorKind::Unsupported.into())
     }
+}
+
+/// Never there.
+#[derive(Debug)]
+pub(super) struct Namespaces {
+    pub(super) first: i32,
+}
+
+impl Namespaces {
+    pub(super) fn below(_: &Bubblewrap, _: Pid, _: &Egress) -> io::Result<Option<Self>> {
+        Ok(None)
+    }
+
+    pub(super) fn join(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn join_cgroups(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn join_files(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Never there.
+pub(super) struct Making {
+    pub(super) outer: Pid,
+    pub(super) made: UnixStream,
+    pub(super) mounted: UnixStream,
 }
 
 /// Nothing, ever.
@@ -58,8 +93,8 @@ impl Cgroup {
         None
     }
 
-    pub(super) fn door(&self) -> PathBuf {
-        PathBuf::new()
+    pub(super) fn door(&self) -> io::Result<File> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     pub(super) fn ran_out_of_memory(&self) -> bool {
@@ -78,7 +113,7 @@ impl Cgroup {
 pub(super) struct Births {}
 
 impl Births {
-    pub(super) fn new(_: OwnedFd, _: i32, _: u64) -> Self {
+    pub(super) fn new(_: OwnedFd, _: Roots, _: u64) -> Self {
         Self {}
     }
 
@@ -99,6 +134,12 @@ impl Births {
 
 pub(super) fn hurry() {}
 
+pub(super) fn settle(_: &Caps) {}
+
+pub(super) fn is_machine_root() -> bool {
+    false
+}
+
 pub(super) fn stay_awake() {}
 
 pub(super) fn delegated() -> Option<PathBuf> {
@@ -118,7 +159,7 @@ pub(super) fn shows(_: &Confinement, _: &Path, _: bool) -> bool {
 pub(super) struct Watchdog {}
 
 impl Watchdog {
-    pub(super) fn new(_: i32, _: i32, _: bool, _: &Confinement, _: Capped) -> Option<Self> {
+    pub(super) fn new(_: Roots, _: &Confinement, _: Capped) -> Option<Self> {
         None
     }
 
@@ -132,31 +173,40 @@ impl Watchdog {
 }
 
 /// Where an entry is.
-pub(super) struct Site<'a> {
-    pub(super) parent: Pid,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Site {
+    pub(super) parent: Option<Pid>,
     pub(super) inside: bool,
+    pub(super) root: bool,
     pub(super) capped: Capped,
-    pub(super) gate: Option<&'a TcpListener>,
 }
 
 /// Starts the program as it is, or refuses to.
 pub(super) struct Entry {
-    parent: Pid,
+    parent: Option<Pid>,
     strict: bool,
     passage: Option<UnixStream>,
 }
 
 impl Entry {
-    pub(super) fn new(order: &Order, site: &Site<'_>, passage: Option<UnixStream>) -> io::Result<Self> {
+    pub(super) fn new(order: &Order, site: Site, passage: Option<UnixStream>) -> io::Result<Self> {
         let strict = order.confinement.as_ref().is_some_and(|asked| asked.strictness == Strictness::Require);
         Ok(Self { parent: site.parent, strict, passage })
     }
 
-    pub(super) fn enter(&self) -> io::Result<()> {
+    pub(super) fn open(&mut self, _: &TcpListener) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn prepare(&mut self) -> io::Result<()> {
         setsid()?;
-        if getppid() != Some(self.parent) {
+        if getppid() != self.parent {
             return Err(rustix::io::Errno::SRCH.into());
         }
+        Ok(())
+    }
+
+    pub(super) fn enter(&mut self) -> io::Result<()> {
         let Some(passage) = &self.passage else { return Ok(()) };
         let nothing = |what: &str| Measure {
             what: what.into(),
@@ -174,7 +224,7 @@ impl Entry {
     }
 }
 
-/// There is nothing to enter.
-pub fn run_entry() -> ExitCode {
+/// There is nothing to be the first process of.
+pub fn run_init() -> ExitCode {
     ExitCode::FAILURE
 }

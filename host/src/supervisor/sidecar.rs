@@ -17,11 +17,12 @@ use signal_hook::{consts::signal, low_level::pipe};
 
 use super::{
     Confinement, ExitCause,
+    inside::{self, Inner},
     sandbox::{Births, Cgroup, Watchdog, hurry, stay_awake},
-    start::{self, Down, Inner, close_strangers_on_exec, errno, let_go_of_output},
+    start::{self, Down, close_strangers_on_exec, errno, let_go_of_output},
     status::{Circumstances, cause, explain, oom_kills},
-    tree,
-    wire::{Order, Received, Report, TERMINATE, Word, send, tell},
+    tree::{self, Roots},
+    wire::{Order, Received, Report, TERMINATE, send, tell},
 };
 
 /// How long the sidecar goes on killing what cannot be killed (a disk or an NFS server that hangs).
@@ -96,7 +97,7 @@ impl Sidecar {
         let cgroup = order.ground.cgroup.as_ref().zip(caps).and_then(|(base, caps)| Cgroup::create(base, &caps));
         let oom_kills = confinement.as_ref().and_then(|_| oom_kills());
         let up = match order.ground.bubblewrap.clone().filter(|_| confinement.is_some()) {
-            Some(bubblewrap) => start::inside(&bubblewrap, &mut order, program_stdin, cgroup.as_ref()),
+            Some(bubblewrap) => inside::start(&bubblewrap, order, program_stdin, cgroup.as_ref()),
             None => start::plain(&mut order, program_stdin, cgroup.as_ref()),
         };
         let mut sidecar = Self {
@@ -119,7 +120,7 @@ impl Sidecar {
                 sidecar.main = Some(up.main);
                 sidecar.inner = up.inner;
                 sidecar.births = up.births.and_then(|listener| sidecar.count_births(listener));
-                sidecar.watchdog = sidecar.watch_over(up.main);
+                sidecar.watchdog = sidecar.watch_over();
                 if sidecar.watchdog.is_some() {
                     stay_awake();
                 }
@@ -131,19 +132,23 @@ impl Sidecar {
     }
 
     fn count_births(&self, listener: OwnedFd) -> Option<Births> {
-        Some(Births::new(listener, self.root()?, self.confinement.as_ref()?.caps.pids?))
+        Some(Births::new(listener, self.roots()?, self.confinement.as_ref()?.caps.pids?))
     }
 
-    fn watch_over(&self, main: Pid) -> Option<Watchdog> {
+    fn watch_over(&self) -> Option<Watchdog> {
         let confinement = self.confinement.as_ref()?;
         let mut capped = self.cgroup.as_ref().map(|cgroup| cgroup.capped).unwrap_or_default();
         capped.pids |= self.births.is_some();
-        Watchdog::new(self.root()?, main.as_raw_pid(), self.inner.is_some(), confinement, capped)
+        Watchdog::new(self.roots()?, confinement, capped)
     }
 
-    /// What the server's processes are below of; none when that is gone with all of them.
-    fn root(&self) -> Option<i32> {
-        self.inner.as_ref().map_or_else(|| Some(getpid().as_raw_pid()), Inner::first)
+    /// Where the server's processes are; none when their namespaces are gone with all of them.
+    fn roots(&self) -> Option<Roots> {
+        let main = self.main?.as_raw_pid();
+        match &self.inner {
+            Some(inner) => Some(Roots::Inside { main, first: inner.first()? }),
+            None => Some(Roots::Below(getpid().as_raw_pid())),
+        }
     }
 
     fn run(mut self) -> ExitCode {
@@ -195,9 +200,6 @@ impl Sidecar {
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let readable = {
             let mut events = vec![PollFd::new(&lifeline, PollFlags::IN), PollFd::new(&self.deaths, PollFlags::IN)];
-            if let Some(inner) = &self.inner {
-                events.push(PollFd::new(&inner.passage, PollFlags::IN));
-            }
             let births = self.births.as_ref().and_then(Births::asks);
             if let Some(births) = &births {
                 events.push(PollFd::new(births, PollFlags::IN));
@@ -217,8 +219,8 @@ impl Sidecar {
             Ok(0) => false,
             Ok(read) => {
                 if commands[..read].contains(&TERMINATE) {
-                    let below = self.root().map(tree::descendants).into_iter().flatten();
-                    below.for_each(|pid| tree::signal(pid, Signal::TERM));
+                    let theirs = self.roots().map(Roots::descendants).into_iter().flatten();
+                    theirs.for_each(|pid| tree::signal(pid, Signal::TERM));
                 }
                 true
             }
@@ -239,20 +241,10 @@ impl Sidecar {
 
     /// Takes every status there is; the main process' one is told to the host at once.
     fn reap(&mut self) -> Children {
-        if let Some(cause) = self.inner.as_mut().and_then(Inner::word) {
-            self.end(cause);
-        }
         loop {
             match wait(WaitOptions::NOHANG) {
-                Ok(Some((pid, status))) => match &mut self.inner {
-                    None if Some(pid) == self.main => self.end(cause(status)),
-                    Some(inner) if pid == inner.outer => {
-                        let cause = inner.last_word();
-                        self.end(cause);
-                    }
-                    _ => {}
-                },
-                Err(rustix::io::Errno::INTR) => {}
+                Ok(Some((pid, status))) if Some(pid) == self.main => self.end(cause(status)),
+                Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
                 Ok(None) => return Children::Some,
                 Err(_) => return Children::None,
             }
@@ -277,45 +269,9 @@ impl Sidecar {
     }
 }
 
-impl Inner {
-    /// What the end of the namespaces means: the word may have come since it was last looked for, and a first process that
-    /// ended without one was killed.
-    fn last_word(&mut self) -> ExitCause {
-        self.word().unwrap_or(ExitCause::Signaled(signal::SIGKILL))
-    }
-
-    /// What the first process said of the end of the main one.
-    fn word(&mut self) -> Option<ExitCause> {
-        let ready = |passage: &UnixStream| {
-            let mut events = [PollFd::new(passage, PollFlags::IN)];
-            poll(&mut events, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
-        };
-        while ready(&self.passage) && self.received.read(&self.passage).unwrap_or(false) {}
-        match self.received.take() {
-            Some(Ok(Word::Ended(cause))) => Some(cause),
-            _ => None,
-        }
-    }
-}
-
 /// Whether anything is left: what a subreaper has below it are its children, sooner or later.
 #[derive(PartialEq)]
 enum Children {
     None,
     Some,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_that_came_with_the_end_counts() {
-        let (passage, entry) = UnixStream::pair().unwrap();
-        let inner = || Inner::new(getpid(), getpid().as_raw_pid(), passage.try_clone().unwrap());
-        tell(&entry, &Word::Ended(ExitCause::Exited(0)));
-        assert_eq!(inner().last_word(), ExitCause::Exited(0));
-        drop(entry);
-        assert_eq!(inner().last_word(), ExitCause::Signaled(signal::SIGKILL));
-    }
 }

@@ -24,6 +24,39 @@ pub(super) struct Stat {
     pub(super) started: u64,
 }
 
+/// Where the processes of a server begin.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Roots {
+    /// Below a process that is none of them.
+    Below(i32),
+    /// At its main process, and below the first one of its namespaces, to which orphans come.
+    Inside {
+        /// The main process.
+        main: i32,
+        /// The first one.
+        first: i32,
+    },
+}
+
+impl Roots {
+    fn now(self) -> Vec<i32> {
+        match self {
+            Self::Below(pid) => children(pid),
+            Self::Inside { main, first } => [vec![main], children(first)].concat(),
+        }
+    }
+
+    /// All processes of the server, parents before their children; of a very large tree a part.
+    pub(super) fn descendants(self) -> Vec<i32> {
+        walk(self.now(), MOST, |_| ())
+    }
+
+    /// [`Roots::descendants`] until there are more than `enough`.
+    pub(super) fn some_descendants(self, enough: usize) -> Vec<i32> {
+        walk(self.now(), enough.min(MOST), |_| ())
+    }
+}
+
 /// None when there is no such process.
 pub(super) fn stat(pid: i32) -> Option<Stat> {
     let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
@@ -61,11 +94,6 @@ const MOST: usize = 10_000;
 /// Everything below `root`, parents before their children; of a very large tree a part.
 pub(super) fn descendants(root: i32) -> Vec<i32> {
     walk(children(root), MOST, |_| ())
-}
-
-/// [`descendants`] until there are more than `enough`.
-pub(super) fn some_descendants(root: i32, enough: usize) -> Vec<i32> {
-    walk(children(root), enough.min(MOST), |_| ())
 }
 
 /// `roots` and everything below them, shown to `visit` as they are found, each before its children are read; no further

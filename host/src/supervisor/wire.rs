@@ -26,8 +26,7 @@ use super::{Confinement, Enforced, ExitCause, Ground};
 /// Sent by the host: SIGTERM to the whole tree.
 pub(super) const TERMINATE: u8 = b't';
 
-/// The first line, from the host: what to start. The reading end of the child's stdin comes with it, if it has one. The
-/// sidecar passes it on to an entry inside namespaces, with stdin, stdout and stderr.
+/// The first line, from the host: what to start. The reading end of the child's stdin comes with it, if it has one.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Order {
     pub(super) program: PathBuf,
@@ -36,6 +35,8 @@ pub(super) struct Order {
     pub(super) cwd: PathBuf,
     pub(super) confinement: Option<Confinement>,
     pub(super) ground: Ground,
+    /// What bubblewrap is told to put around it, where there is one.
+    pub(super) around: Vec<String>,
 }
 
 /// A line from the sidecar to the host.
@@ -52,7 +53,7 @@ pub(super) enum Report {
     Ended(ExitCause),
 }
 
-/// A line from the entry to the sidecar.
+/// A line to the sidecar from a process that it has forked to start the program.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Word {
@@ -64,8 +65,6 @@ pub(super) enum Word {
     Started,
     /// The program could not be started.
     NotStarted { errno: i32, reason: String },
-    /// The main process ended.
-    Ended(ExitCause),
 }
 
 /// Sends a message, and `descriptors` with its first bytes; blocks while nobody reads.
@@ -180,6 +179,7 @@ mod tests {
             cwd: "/".into(),
             confinement: None,
             ground: Ground::default(),
+            around: Vec::new(),
         };
         let (reader, mut writer) = io::pipe().unwrap();
         let sending = std::thread::spawn(move || send(&host, &order, &[reader.as_fd()]).unwrap());

@@ -16,6 +16,7 @@ use libc::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::usage::Usage;
+use crate::supervisor::tree::Roots;
 
 /// What starts one. `clone3` is absent for whoever is confined.
 #[cfg(target_arch = "x86_64")]
@@ -34,7 +35,7 @@ const BATCH: usize = 64;
 #[derive(Debug)]
 pub(in crate::supervisor) struct Births {
     listener: OwnedFd,
-    root: i32,
+    roots: Roots,
     cap: u64,
     left: u64,
     rests_until: Option<Instant>,
@@ -42,9 +43,9 @@ pub(in crate::supervisor) struct Births {
 }
 
 impl Births {
-    /// For everything below `root`.
-    pub(in crate::supervisor) fn new(listener: OwnedFd, root: i32, cap: u64) -> Self {
-        Self { listener, root, cap, left: 0, rests_until: None, refused: false }
+    /// For everything at `roots`.
+    pub(in crate::supervisor) fn new(listener: OwnedFd, roots: Roots, cap: u64) -> Self {
+        Self { listener, roots, cap, left: 0, rests_until: None, refused: false }
     }
 
     /// Whether anything was refused so far.
@@ -73,7 +74,7 @@ impl Births {
             }
             let Some(id) = receive(self.listener.as_fd()) else { continue };
             if self.left == 0 {
-                self.left = self.cap.saturating_sub(Usage::below(self.root, Some(self.cap)).threads);
+                self.left = self.cap.saturating_sub(Usage::of(self.roots, Some(self.cap)).threads);
             }
             let granted = self.left > 0;
             self.left = self.left.saturating_sub(1);

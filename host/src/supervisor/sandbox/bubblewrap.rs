@@ -1,13 +1,20 @@
 use std::{
     collections::BTreeMap,
-    ffi::{OsStr, OsString},
     fs::{self, File},
     io,
-    os::unix::process::CommandExt,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
+    net::Shutdown,
+    os::{
+        fd::AsRawFd,
+        unix::{net::UnixStream, process::CommandExt},
+    },
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
+use rustix::{
+    io::{FdFlags, fcntl_setfd},
+    process::Pid,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{files, places, settle};
@@ -34,6 +41,16 @@ pub(in crate::supervisor) struct Bubblewrap {
     pub(in crate::supervisor) sized: bool,
 }
 
+/// A bubblewrap at work.
+pub(in crate::supervisor) struct Making {
+    /// bubblewrap itself, a child of the sidecar.
+    pub(in crate::supervisor) outer: Pid,
+    /// Readable when there are namespaces, or never will be.
+    pub(in crate::supervisor) made: UnixStream,
+    /// Hangs up when everything is where it belongs, or never will be.
+    pub(in crate::supervisor) mounted: UnixStream,
+}
+
 /// What is at a place inside. Each mount costs a tenth of a millisecond, so that there are as few as will do.
 #[derive(Debug, PartialEq)]
 enum Mount {
@@ -47,45 +64,60 @@ enum Mount {
 }
 
 impl Bubblewrap {
-    /// Starts it, with `perennial __enter` as the first process of its namespaces, which speaks through `passage` and gets
-    /// the descriptors of the program there.
+    /// Starts it, with `perennial __init` as the first process of its namespaces.
     pub(in crate::supervisor) fn start(
         &self,
         order: &Order,
-        confinement: &Confinement,
-        passage: Stdio,
         complaints: Stdio,
         mut before: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
-    ) -> io::Result<Child> {
+    ) -> io::Result<Making> {
+        // bubblewrap reads it to its end, which has come already, when all is mounted, and closes it then.
+        let (mounted, block) = UnixStream::pair()?;
+        mounted.shutdown(Shutdown::Write)?;
+        // It writes this one when there are namespaces, and closes it.
+        let (made, info) = UnixStream::pair()?;
         // Opened here, since the file may be gone or another by now. As descriptor 1 it is still there when nothing of the
         // old tree of files is; bubblewrap passes the first three on and writes to none but the last.
         let own = File::open("/proc/self/exe")?;
         #[expect(clippy::disallowed_methods, reason = "the supervisor is where processes start")]
         let mut command = Command::new(&self.program);
         command
-            .args(self.arguments(confinement, order.ground.landlock != Some(0)))
-            .args(["--", "/proc/self/fd/1", "__enter"])
+            .args(["--info-fd", &info.as_raw_fd().to_string(), "--block-fd", &block.as_raw_fd().to_string()])
+            .args(&order.around)
+            .args(["--", "/proc/self/fd/1", "__init"])
             .env_clear()
             .envs(order.env.get_key_value(ProcessSpec::MARK))
             .current_dir("/")
-            .stdin(passage)
+            .stdin(Stdio::null())
             .stdout(own)
             .stderr(complaints);
-        let caps = confinement.caps;
+        let caps = order.confinement.as_ref().map(|confinement| confinement.caps).unwrap_or_default();
         #[expect(unsafe_code, reason = "std has no other way to run code between fork and exec")]
         // SAFETY: the sidecar has one thread, so that between fork and exec no lock is held by anybody.
         unsafe {
             command.pre_exec(move || {
                 before()?;
                 settle(&caps);
+                fcntl_setfd(&info, FdFlags::empty())?;
+                fcntl_setfd(&block, FdFlags::empty())?;
                 Ok(())
             })
         };
-        command.spawn()
+        let id = command.spawn()?.id().cast_signed();
+        let outer = Pid::from_raw(id).ok_or_else(|| io::Error::other("a process without an id"))?;
+        Ok(Making { outer, made, mounted })
     }
 
-    fn arguments(&self, confinement: &Confinement, landlock: bool) -> Vec<OsString> {
-        let mut arguments: Vec<OsString> =
+    /// What it is to put around a process. `landlock` says that there will be Landlock, too.
+    ///
+    /// # Errors
+    /// For a path that is not UTF-8.
+    pub(in crate::supervisor) fn arguments(
+        &self,
+        confinement: &Confinement,
+        landlock: bool,
+    ) -> io::Result<Vec<String>> {
+        let mut arguments: Vec<String> =
             ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--as-pid-1"]
                 .map(Into::into)
                 .into();
@@ -96,27 +128,30 @@ impl Bubblewrap {
         if self.users {
             arguments.push("--unshare-user".into());
         }
-        // With Landlock around what is inside, nobody reads of it what is not for everybody.
-        let settings = (landlock && files::exist()).then(|| PathBuf::from(places::SETTINGS));
-        let read = places::readable(confinement).into_iter().chain(settings);
+        // With Landlock around what is inside, nobody reads of the settings what is not for everybody.
+        let read = if landlock && files::exist() {
+            places::readable_and_settings(confinement)
+        } else {
+            places::readable(confinement)
+        };
         let size = scratch(confinement).to_string();
-        for (place, mount) in self.mounts(read, places::writable(confinement)) {
-            let place = place.as_os_str();
-            let mut push = |words: &[&OsStr]| arguments.extend(words.iter().map(OsString::from));
+        for (place, mount) in self.mounts(read.into_iter(), places::writable(confinement)) {
+            let place = text(&place)?;
+            let mut push = |words: &[&str]| arguments.extend(words.iter().map(ToString::to_string));
             match mount {
-                Mount::Processes => push(&["--proc".as_ref(), place]),
-                Mount::Device => push(&["--dev-bind".as_ref(), place, place]),
-                Mount::Scratch => push(&["--size".as_ref(), size.as_ref(), "--tmpfs".as_ref(), place]),
-                Mount::Read => push(&["--ro-bind".as_ref(), place, place]),
-                Mount::Write => push(&["--bind".as_ref(), place, place]),
-                Mount::Link(target) => push(&["--symlink".as_ref(), target.as_os_str(), place]),
+                Mount::Processes => push(&["--proc", place]),
+                Mount::Device => push(&["--dev-bind", place, place]),
+                Mount::Scratch => push(&["--size", &size, "--tmpfs", place]),
+                Mount::Read => push(&["--ro-bind", place, place]),
+                Mount::Write => push(&["--bind", place, place]),
+                Mount::Link(target) => push(&["--symlink", text(&target)?, place]),
             }
         }
         for (target, place) in STREAMS {
-            arguments.extend(["--symlink", target, place].map(OsString::from));
+            arguments.extend(["--symlink", target, place].map(Into::into));
         }
-        arguments.extend(["--remount-ro", "/"].map(OsString::from));
-        arguments
+        arguments.extend(["--remount-ro", "/"].map(Into::into));
+        Ok(arguments)
     }
 
     /// What is where, outer places before what is inside them.
@@ -157,6 +192,10 @@ impl Bubblewrap {
         }
         mounts
     }
+}
+
+fn text(path: &Path) -> io::Result<&str> {
+    path.to_str().ok_or_else(|| io::Error::other(format!("`{}` is not UTF-8", path.display())))
 }
 
 /// What each folder in memory may hold: it is memory that no limit of a process counts.

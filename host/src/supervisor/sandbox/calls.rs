@@ -1,6 +1,6 @@
 //! seccomp: system calls that no server needs, or whose arguments Landlock does not see.
 
-use std::{collections::BTreeMap, error::Error};
+use std::{collections::BTreeMap, error::Error, num::TryFromIntError};
 
 use libc::*;
 use seccompiler::{
@@ -96,12 +96,25 @@ const REFUSED: &[i64] = &[
     SYS_listen,
 ];
 
-/// The filters for a process, in the order in which they are installed. `alone` says that it sees no process but its own;
-/// `counted` that all of its memory is counted by the kernel.
-pub(super) fn filters(egress: &Egress, alone: bool, counted: bool) -> Result<Vec<BpfProgram>, Box<dyn Error>> {
-    let mut refused: Rules = REFUSED.iter().map(|number| (*number, Vec::new())).collect();
-    #[cfg(target_arch = "x86_64")]
-    refused.extend([SYS_iopl, SYS_ioperm, SYS_uselib, SYS_modify_ldt, SYS__sysctl].map(|number| (number, Vec::new())));
+/// Refused as well where there are such calls.
+#[cfg(target_arch = "x86_64")]
+const REFUSED_HERE: &[i64] = &[SYS_iopl, SYS_ioperm, SYS_uselib, SYS_modify_ldt, SYS__sysctl];
+#[cfg(not(target_arch = "x86_64"))]
+const REFUSED_HERE: &[i64] = &[];
+
+/// What a process is refused.
+pub(super) struct Filters {
+    /// By arguments: nothing that is needed on the way into namespaces and out of privileges, so that it can be in force
+    /// before.
+    pub(super) by_arguments: BpfProgram,
+    /// By number.
+    pub(super) by_number: BpfProgram,
+}
+
+/// The filters for a process. `alone` says that it sees no process but its own; `counted` that all of its memory is counted
+/// by the kernel.
+pub(super) fn filters(egress: &Egress, alone: bool, counted: bool) -> Result<Filters, Box<dyn Error>> {
+    let mut refused = Rules::new();
     refused.extend([
         (
             SYS_clone,
@@ -142,29 +155,54 @@ pub(super) fn filters(egress: &Egress, alone: bool, counted: bool) -> Result<Vec
             (SYS_sched_setscheduler, any([[not(0, 0)]])?),
         ]);
     }
-    // libc goes back to the older call when it hears that there is no such thing; programs do so with memory files, whose
-    // pages are seen by no count of a process' memory.
-    let mut absent: Rules = [(SYS_clone3, Vec::new())].into();
-    if !counted {
-        absent.insert(SYS_memfd_create, Vec::new());
-    }
-    Ok(vec![other_interfaces(), filter(absent, ENOSYS)?, filter(refused, EPERM)?])
+    Ok(Filters { by_arguments: filter(refused)?, by_number: numbers(counted)? })
 }
 
-/// The x32 interface of x86-64 has the same calls under other numbers.
-fn other_interfaces() -> BpfProgram {
-    let step = |code: u32, jt, jf, k| sock_filter { code: code as u16, jt, jf, k };
-    vec![
+/// Refuses what is refused by its number alone, and the x32 interface of x86-64, which has the same calls under others. The
+/// kernel tries a filter with every number there is when it is installed: a search takes it a tenth of what a list does.
+/// What a foreign architecture calls by these numbers the other filter kills.
+fn numbers(counted: bool) -> Result<BpfProgram, TryFromIntError> {
+    let mut refused: BTreeMap<i64, i32> = REFUSED.iter().chain(REFUSED_HERE).map(|number| (*number, EPERM)).collect();
+    // libc goes back to the older call when it hears that there is no such thing; programs do so with memory files, whose
+    // pages are seen by no count of a process' memory.
+    refused.insert(SYS_clone3, ENOSYS);
+    if !counted {
+        refused.insert(SYS_memfd_create, ENOSYS);
+    }
+    let refused: Vec<(i64, i32)> = refused.into_iter().collect();
+    let mut program = vec![
         step(BPF_LD | BPF_W | BPF_ABS, 0, 0, 0),
         step(BPF_JMP | BPF_JGE | BPF_K, 0, 1, X32),
         step(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | ENOSYS as u32),
-        step(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW),
-    ]
+    ];
+    program.extend(search(&refused)?);
+    Ok(program)
+}
+
+/// A number that is one of `refused`, which are in order, is refused by the error beside it, and any other allowed.
+fn search(refused: &[(i64, i32)]) -> Result<BpfProgram, TryFromIntError> {
+    if let [(number, errno)] = refused {
+        return Ok(vec![
+            step(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, u32::try_from(*number)?),
+            step(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | errno.cast_unsigned()),
+            step(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW),
+        ]);
+    }
+    let (below, above) = refused.split_at(refused.len() / 2);
+    let first = above.first().map_or(Ok(u32::MAX), |(number, _)| u32::try_from(*number))?;
+    let below = search(below)?;
+    // A jump goes over 255 steps at most, which are those of sixty numbers.
+    let choice = step(BPF_JMP | BPF_JGE | BPF_K, below.len().try_into()?, 0, first);
+    Ok([vec![choice], below, search(above)?].concat())
+}
+
+fn step(code: u32, jt: u8, jf: u8, k: u32) -> sock_filter {
+    sock_filter { code: code as u16, jt, jf, k }
 }
 
 /// Calls of a foreign architecture (`int 0x80`) kill.
-fn filter(rules: Rules, errno: i32) -> Result<BpfProgram, Box<dyn Error>> {
-    let refuse = SeccompAction::Errno(errno.cast_unsigned());
+fn filter(rules: Rules) -> Result<BpfProgram, Box<dyn Error>> {
+    let refuse = SeccompAction::Errno(EPERM.cast_unsigned());
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, std::env::consts::ARCH.try_into()?)?;
     Ok(filter.try_into()?)
 }
@@ -228,4 +266,42 @@ fn rule(conditions: impl IntoIterator<Item = Condition>) -> Result<SeccompRule, 
 /// Any of the rules.
 fn any<const N: usize>(rules: impl IntoIterator<Item = [Condition; N]>) -> Result<Vec<SeccompRule>, Box<dyn Error>> {
     rules.into_iter().map(rule).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a program that only compares the number says of it.
+    fn answer(program: &[sock_filter], number: u32) -> u32 {
+        let mut at = 1;
+        loop {
+            let sock_filter { code, jt, jf, k } = program[at];
+            let holds = match u32::from(code) {
+                code if code == BPF_RET | BPF_K => return k,
+                code if code == BPF_JMP | BPF_JGE | BPF_K => number >= k,
+                code if code == BPF_JMP | BPF_JEQ | BPF_K => number == k,
+                code => panic!("step {code:#x}"),
+            };
+            at += 1 + usize::from(if holds { jt } else { jf });
+        }
+    }
+
+    #[test]
+    fn what_is_refused_by_number_is_found_and_nothing_else() {
+        let program = numbers(false).unwrap();
+        for number in 0..1000 {
+            let is_in = |list: &[i64]| list.contains(&i64::from(number));
+            let expected = if is_in(&[SYS_clone3, SYS_memfd_create]) {
+                SECCOMP_RET_ERRNO | ENOSYS as u32
+            } else if is_in(REFUSED) || is_in(REFUSED_HERE) {
+                SECCOMP_RET_ERRNO | EPERM as u32
+            } else {
+                SECCOMP_RET_ALLOW
+            };
+            assert_eq!(answer(&program, number), expected, "{number}");
+            assert_eq!(answer(&program, X32 + number), SECCOMP_RET_ERRNO | ENOSYS as u32, "{number}");
+        }
+        assert_eq!(answer(&numbers(true).unwrap(), SYS_memfd_create as u32), SECCOMP_RET_ALLOW);
+    }
 }

@@ -1,7 +1,8 @@
 //! Caps by the kernel, where a part of the cgroup tree (version 2) is ours to use.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
@@ -140,8 +141,8 @@ impl Cgroup {
     }
 
     /// The file by which a process gets in, when it writes `0`.
-    pub(in crate::supervisor) fn door(&self) -> PathBuf {
-        self.folder.join("cgroup.procs")
+    pub(in crate::supervisor) fn door(&self) -> io::Result<File> {
+        File::options().write(true).open(self.folder.join("cgroup.procs"))
     }
 
     /// Whether the kernel killed for want of memory in it.

@@ -2,15 +2,17 @@ use std::{
     error::Error,
     io,
     net::TcpListener,
-    os::{fd::AsFd, unix::net::UnixStream},
-    sync::Mutex,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
 };
 
 use rustix::process::{Pid, Signal, getppid, setsid};
-use seccompiler::BpfProgram;
 
 use super::{
-    births, calls,
+    births,
+    calls::{self, Filters},
     files::Rules,
     limits::{self, Counted},
     measures::{Capped, Force, measures},
@@ -24,7 +26,7 @@ use crate::supervisor::{
 /// What a forked child puts in force before it becomes the program. Made before the fork, so that the child only makes
 /// system calls.
 pub(in crate::supervisor) struct Entry {
-    parent: Pid,
+    parent: Option<Pid>,
     confined: Option<Confined>,
 }
 
@@ -36,35 +38,38 @@ struct Confined {
     counted_for: Counted,
     /// Where nothing else counts processes: what has the kernel ask before one is started.
     births: Option<Vec<libc::sock_filter>>,
+    asked: Option<OwnedFd>,
+    filters: Filters,
     /// Taken by the child, which has a copy of its own.
-    once: Mutex<Option<(Option<Rules>, Vec<BpfProgram>)>>,
+    rules: Option<Rules>,
 }
 
 /// Where an entry is.
-pub(in crate::supervisor) struct Site<'a> {
-    /// The process that forks.
-    pub(in crate::supervisor) parent: Pid,
+#[derive(Debug, Clone, Copy)]
+pub(in crate::supervisor) struct Site {
+    /// The process that forks, when its death has to be the program's: none within namespaces, which end with it.
+    pub(in crate::supervisor) parent: Option<Pid>,
     /// Whether bubblewrap's namespaces are around.
     pub(in crate::supervisor) inside: bool,
+    /// Whether the account is root of the whole machine, which only shows outside of namespaces.
+    pub(in crate::supervisor) root: bool,
     pub(in crate::supervisor) capped: Capped,
-    pub(in crate::supervisor) gate: Option<&'a TcpListener>,
 }
 
 impl Entry {
     /// # Errors
     /// When the rules cannot be made, which nothing of this machine explains.
-    pub(in crate::supervisor) fn new(order: &Order, site: &Site<'_>, passage: Option<UnixStream>) -> io::Result<Self> {
-        let Site { parent, inside, capped, gate } = *site;
+    pub(in crate::supervisor) fn new(order: &Order, site: Site, passage: Option<UnixStream>) -> io::Result<Self> {
+        let Site { parent, inside, root, capped } = site;
         let (Some(confinement), Some(passage)) = (order.confinement.clone(), passage) else {
             return Ok(Self { parent, confined: None });
         };
-        let port = gate.map(TcpListener::local_addr).transpose()?.map(|address| address.port());
-        let rules = Rules::new(&confinement, order.ground.landlock, inside, port).map_err(io::Error::other)?;
+        let rules = Rules::new(&confinement, order.ground.landlock, inside).map_err(io::Error::other)?;
         let counted = capped.memory || confinement.caps.memory_bytes.is_none();
         let filters = calls::filters(&confinement.egress, inside, counted).map_err(broken)?;
         let users = inside && order.ground.bubblewrap.as_ref().is_some_and(|bubblewrap| bubblewrap.users);
         let counted_for = match users {
-            _ if is_machine_root() => Counted::Nobody,
+            _ if root => Counted::Nobody,
             // Before 5.14 those of all namespaces were counted together.
             true if kernel() >= (5, 14) => Counted::Own,
             _ => Counted::User,
@@ -72,50 +77,75 @@ impl Entry {
         let counts = capped.pids || counted_for == Counted::Own;
         let births = (!counts && confinement.caps.pids.is_some()).then(births::filter);
         let force = Force { namespaces: inside, cgroup: capped, ..Force::default() };
-        let once = Mutex::new(Some((rules, filters)));
-        Ok(Self { parent, confined: Some(Confined { confinement, passage, force, counted_for, births, once }) })
+        let confined = Confined { confinement, passage, force, counted_for, births, asked: None, filters, rules };
+        Ok(Self { parent, confined: Some(confined) })
     }
 
-    /// The last code of ours before the program's: runs in the forked child. Signal mask and SIGPIPE are reset by std, all
-    /// other handlers by exec.
-    pub(in crate::supervisor) fn enter(&self) -> io::Result<()> {
-        setsid()?;
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        if getppid() != Some(self.parent) {
-            return Err(rustix::io::Errno::SRCH.into());
+    /// Lets the program through to its gate.
+    pub(in crate::supervisor) fn open(&mut self, gate: &TcpListener) -> io::Result<()> {
+        let port = gate.local_addr()?.port();
+        if let Some(Confined { rules, .. }) = &mut self.confined {
+            *rules = rules.take().map(|rules| rules.gate(port)).transpose().map_err(io::Error::other)?;
         }
-        self.confined.as_ref().map_or(Ok(()), Confined::enter)
+        Ok(())
+    }
+
+    /// What does not have to wait for namespaces. Runs in the forked child, as [`Entry::enter`] does.
+    pub(in crate::supervisor) fn prepare(&mut self) -> io::Result<()> {
+        setsid()?;
+        if self.parent.is_some() {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            if getppid() != self.parent {
+                return Err(rustix::io::Errno::SRCH.into());
+            }
+        }
+        if let Some(confined) = &mut self.confined {
+            confined.prepare();
+        }
+        Ok(())
+    }
+
+    /// The last code of ours before the program's. Signal mask and SIGPIPE are reset by std, all other handlers by exec.
+    pub(in crate::supervisor) fn enter(&mut self) -> io::Result<()> {
+        self.confined.as_mut().map_or(Ok(()), Confined::enter)
     }
 }
 
 impl Confined {
-    fn enter(&self) -> io::Result<()> {
-        let mut force = self.force;
-        let taken = self.once.lock().ok().and_then(|mut once| once.take());
-        let Some((rules, filters)) = taken else { return Err(io::ErrorKind::Other.into()) };
-        if !force.namespaces {
+    fn prepare(&mut self) {
+        if !self.force.namespaces {
             limits::settle(&self.confinement.caps);
         }
         limits::weigh_session();
-        force.counted = limits::confine(&self.confinement.caps, self.counted_for);
+        self.force.counted = limits::confine(&self.confinement.caps, self.counted_for);
+        self.force.seccomp = seccompiler::apply_filter(&self.filters.by_arguments).is_ok();
+        self.asked = self.births.as_deref().and_then(births::ask);
+        self.force.asked = self.asked.is_some();
+    }
+
+    fn enter(&mut self) -> io::Result<()> {
+        let Self { force, filters, .. } = self;
+        let mut rules = self.rules.take();
+        if force.namespaces {
+            rules = rules.map(Rules::inside).transpose().map_err(io::Error::other)?;
+        }
         force.bare = privileges::drop_all();
         force.landlock = rules.map_or(0, Rules::enforce);
-        force.seccomp = filters.iter().all(|filter| seccompiler::apply_filter(filter).is_ok());
-        let asked = self.births.as_deref().and_then(births::ask);
-        force.asked = asked.is_some();
-        let enforced = measures(&self.confinement, force);
+        force.seccomp &= seccompiler::apply_filter(&filters.by_number).is_ok();
+        let enforced = measures(&self.confinement, *force);
         if self.confinement.strictness == Strictness::Require && enforced.broken().next().is_some() {
             tell(&self.passage, &Word::Refused(enforced));
             return Err(rustix::io::Errno::PERM.into());
         }
         // A sidecar that is gone shows in the parent's death.
+        let asked = self.asked.take();
         let _ = send(&self.passage, &Word::Entered(enforced), asked.as_ref().map(AsFd::as_fd).as_slice());
         Ok(())
     }
 }
 
-/// Whether the account is root of the whole machine, and not of a user namespace.
-fn is_machine_root() -> bool {
+/// Whether the account is root of the whole machine, and not of a user namespace alone.
+pub(in crate::supervisor) fn is_machine_root() -> bool {
     let mapped = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let uid = rustix::process::getuid().as_raw();
     let line = mapped.lines().find_map(|line| {

@@ -1,7 +1,5 @@
 //! Landlock: files, TCP ports, signals and abstract sockets, as far as this kernel knows them.
 
-use std::path::PathBuf;
-
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, NetPort, Ruleset, RulesetAttr,
     RulesetCreated, RulesetCreatedAttr, RulesetError, Scope, path_beneath_rules,
@@ -26,13 +24,12 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// `ceiling` is the newest ABI to be used; `inside` says that namespaces are around, with folders in memory of their
-    /// own; `port` is where its gate is. None where Landlock is not to be used.
+    /// `ceiling` is the newest ABI to be used; `inside` says that namespaces will be around, with a view of their own of
+    /// processes: see [`Rules::inside`]. None where Landlock is not to be used.
     pub(super) fn new(
         confinement: &Confinement,
         ceiling: Option<i32>,
         inside: bool,
-        port: Option<u16>,
     ) -> Result<Option<Self>, RulesetError> {
         let abi = ceiling.map_or(NEWEST, |ceiling| ceiling.min(NEWEST));
         let known = ABI::from(abi);
@@ -51,23 +48,34 @@ impl Rules {
         if known >= ABI::V6 {
             ruleset = ruleset.scope(Scope::AbstractUnixSocket | Scope::Signal)?;
         }
-        let every = AccessFs::from_all(known);
-        let read = AccessFs::from_read(known);
         let device = AccessFs::from_file(known) & !AccessFs::Execute;
-        let mut write = places::writable(confinement);
-        if inside {
-            write.extend(places::SCRATCH.map(PathBuf::from));
-        }
-        let mut rules = ruleset
+        let seen = [places::PROCESSES].into_iter().filter(|_| !inside).chain([places::PROCESSORS]);
+        let ruleset = ruleset
             .create()?
-            .add_rules(path_beneath_rules(places::readable(confinement), read))?
-            .add_rules(path_beneath_rules(write, every))?
+            // What is not there is left out, and of a link it is the other end that counts.
+            .add_rules(path_beneath_rules(places::named(confinement), AccessFs::from_read(known)))?
+            .add_rules(path_beneath_rules(&confinement.write, AccessFs::from_all(known)))?
             .add_rules(path_beneath_rules(places::DEVICES, device))?
-            .add_rules(path_beneath_rules([places::PROCESSES, places::PROCESSORS], read & !AccessFs::Execute))?;
-        if let Some(port) = port.filter(|_| known >= ABI::V4) {
-            rules = rules.add_rule(NetPort::new(port, AccessNet::ConnectTcp))?;
+            .add_rules(path_beneath_rules(seen, AccessFs::from_read(known) & !AccessFs::Execute))?;
+        Ok(Some(Self { ruleset, abi }))
+    }
+
+    /// Adds what only namespaces have, from inside them. Files are the same outside: their rules can be made before.
+    pub(super) fn inside(self) -> Result<Self, RulesetError> {
+        let known = ABI::from(self.abi);
+        let ruleset = self
+            .ruleset
+            .add_rules(path_beneath_rules(places::SCRATCH, AccessFs::from_all(known)))?
+            .add_rules(path_beneath_rules([places::PROCESSES], AccessFs::from_read(known) & !AccessFs::Execute))?;
+        Ok(Self { ruleset, ..self })
+    }
+
+    /// Adds the port of a gate.
+    pub(super) fn gate(self, port: u16) -> Result<Self, RulesetError> {
+        if ABI::from(self.abi) < ABI::V4 {
+            return Ok(self);
         }
-        Ok(Some(Self { ruleset: rules, abi }))
+        Ok(Self { ruleset: self.ruleset.add_rule(NetPort::new(port, AccessNet::ConnectTcp))?, ..self })
     }
 
     /// Puts them in force, for ever. Answers the ABI that holds; 0 when none does.

@@ -59,10 +59,24 @@ pub(super) const SCRATCH: [&str; 2] = ["/tmp", "/dev/shm"];
 /// Where processes and the kernel are seen; read only.
 pub(super) const PROCESSES: &str = "/proc";
 
+/// What may be read and executed, by the names that it is asked for; whether it is there or not, and a link or not.
+pub(super) fn named(confinement: &Confinement) -> impl Iterator<Item = PathBuf> {
+    system().chain(settings()).chain(confinement.read.iter().cloned())
+}
+
 /// What may be read and executed. Paths that do not exist are left out, and what a link leads to is added.
 pub(super) fn readable(confinement: &Confinement) -> Vec<PathBuf> {
+    existing(system().chain(settings()), confinement)
+}
+
+/// [`readable`] with all of the machine's settings, rather than a look at each that is for everybody.
+pub(super) fn readable_and_settings(confinement: &Confinement) -> Vec<PathBuf> {
+    existing(system().chain([PathBuf::from(SETTINGS)]), confinement)
+}
+
+fn existing(paths: impl Iterator<Item = PathBuf>, confinement: &Confinement) -> Vec<PathBuf> {
     let links = [Path::new("/"), Path::new(SETTINGS)].map(|folder| (folder, folder.is_symlink()));
-    // Every start looks at some fifty of them, twice: where the folder is no link, one look tells what is there.
+    // Every start looks at some of them: where the folder is no link, one look tells what is there.
     let one = |path: PathBuf| match fs::symlink_metadata(&path) {
         Err(_) => Vec::new(),
         Ok(found)
@@ -72,13 +86,16 @@ pub(super) fn readable(confinement: &Confinement) -> Vec<PathBuf> {
         }
         Ok(_) => real(path),
     };
-    system().flat_map(one).chain(confinement.read.iter().cloned().flat_map(real)).collect()
+    paths.flat_map(one).chain(confinement.read.iter().cloned().flat_map(real)).collect()
 }
 
-/// What the system has for every program, whether it is there or not.
 fn system() -> impl Iterator<Item = PathBuf> {
-    let etc = ETC.iter().map(|name| Path::new(SETTINGS).join(name));
-    SYSTEM.iter().map(PathBuf::from).chain(etc).chain(interpreters())
+    SYSTEM.iter().map(PathBuf::from)
+}
+
+/// Those of the machine's settings that are for every program.
+fn settings() -> impl Iterator<Item = PathBuf> {
+    ETC.iter().map(|name| Path::new(SETTINGS).join(name)).chain(interpreters())
 }
 
 /// What may be written, and everything that may be done in it.
@@ -90,10 +107,10 @@ pub(super) fn writable(confinement: &Confinement) -> Vec<PathBuf> {
 pub(in crate::supervisor) fn shows(confinement: &Confinement, path: &Path, inside: bool) -> bool {
     // What is not there is below something that is hidden by a folder in memory.
     let scratch = SCRATCH.iter().filter(|_| inside && path.exists()).map(PathBuf::from);
-    let mut own = confinement.read.iter().chain(&confinement.write);
+    let own = confinement.read.iter().chain(&confinement.write).cloned();
     path == Path::new("/")
         // Most are where they are said to be, which is known without a look at all the others.
-        || own.any(|place| path.starts_with(place) && place.exists())
+        || system().chain(own).any(|place| path.starts_with(&place) && place.exists())
         || readable(confinement).into_iter().chain(writable(confinement)).chain(scratch).any(|place| path.starts_with(place))
 }
 

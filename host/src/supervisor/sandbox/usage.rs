@@ -7,7 +7,7 @@ use std::{
 use rustix::param::page_size;
 
 use super::places;
-use crate::supervisor::tree;
+use crate::supervisor::tree::{self, Roots};
 
 /// Entries of folders that are looked at before a walk lets others go on.
 const STRIDE: usize = 2000;
@@ -25,10 +25,10 @@ pub(super) struct Usage {
 }
 
 impl Usage {
-    /// Of everything below `root`, or of a part of it that has more than `enough` processes.
-    pub(super) fn below(root: i32, enough: Option<u64>) -> Self {
+    /// Of everything at `roots`, or of a part of it that has more than `enough` processes.
+    pub(super) fn of(roots: Roots, enough: Option<u64>) -> Self {
         let enough = enough.and_then(|enough| usize::try_from(enough).ok()).unwrap_or(usize::MAX);
-        let pids = tree::some_descendants(root, enough);
+        let pids = roots.some_descendants(enough);
         let mut usage = Self::default();
         for stat in pids.iter().filter_map(|pid| tree::stat(*pid)) {
             usage.threads += stat.threads.max(1);
@@ -44,13 +44,14 @@ impl Usage {
         self.pids.iter().map(|pid| share(*pid).unwrap_or_else(|| resident(*pid))).sum()
     }
 
-    /// Bytes in folders that lie in memory and belong to this tree, when it runs `inside` namespaces.
-    pub(super) fn scratch(main: i32, inside: bool) -> u64 {
+    /// Bytes in folders that lie in memory and belong to the processes at `roots`, when those run inside namespaces.
+    pub(super) fn scratch(roots: Roots) -> u64 {
+        let Roots::Inside { main, .. } = roots else { return 0 };
         let used = |folder: &str| {
             let seen = rustix::fs::statvfs(format!("/proc/{main}/root{folder}")).ok()?;
             Some(seen.f_blocks.checked_sub(seen.f_bfree)? * seen.f_frsize)
         };
-        if inside { places::SCRATCH.into_iter().filter_map(used).sum() } else { 0 }
+        places::SCRATCH.into_iter().filter_map(used).sum()
     }
 }
 

@@ -13,7 +13,10 @@ use super::{
     places,
     usage::{Disk, Usage},
 };
-use crate::supervisor::{Caps, Confinement, ExitCause, tree};
+use crate::supervisor::{
+    Caps, Confinement, ExitCause,
+    tree::{self, Roots},
+};
 
 /// Between two looks, at least and at most.
 const OFTEN: Duration = Duration::from_millis(10);
@@ -38,9 +41,7 @@ const USUAL: i32 = 5;
 /// Looks after what the kernel does not cap: memory, the number of processes, the disk, the processor.
 #[derive(Debug)]
 pub(in crate::supervisor) struct Watchdog {
-    root: i32,
-    main: i32,
-    inside: bool,
+    roots: Roots,
     caps: Caps,
     write: Vec<PathBuf>,
     due: Instant,
@@ -53,15 +54,8 @@ pub(in crate::supervisor) struct Watchdog {
 }
 
 impl Watchdog {
-    /// For everything below `root`, as far as it is not `capped`; none when there is nothing to look after. `inside` says
-    /// that `main` runs in namespaces.
-    pub(in crate::supervisor) fn new(
-        root: i32,
-        main: i32,
-        inside: bool,
-        confinement: &Confinement,
-        capped: Capped,
-    ) -> Option<Self> {
+    /// For everything at `roots`, as far as it is not `capped`; none when there is nothing to look after.
+    pub(in crate::supervisor) fn new(roots: Roots, confinement: &Confinement, capped: Capped) -> Option<Self> {
         let mut caps = confinement.caps;
         caps.memory_bytes = caps.memory_bytes.filter(|_| !capped.memory);
         caps.pids = caps.pids.filter(|_| !capped.pids);
@@ -69,9 +63,7 @@ impl Watchdog {
         let idle = Caps { files: None, ..caps } == Caps::default();
         let now = Instant::now();
         (!idle).then(|| Self {
-            root,
-            main,
-            inside,
+            roots,
             caps,
             write: places::writable(confinement),
             due: now + OFTEN,
@@ -95,7 +87,7 @@ impl Watchdog {
         if began < self.due {
             return None;
         }
-        let usage = Usage::below(self.root, self.caps.pids);
+        let usage = Usage::of(self.roots, self.caps.pids);
         let active = usage.ticks != self.ticks;
         self.ticks = usage.ticks;
         let breach = self.count(&usage).or_else(|| self.memory(&usage, active)).or_else(|| self.disk(began, active));
@@ -114,7 +106,7 @@ impl Watchdog {
     fn memory(&mut self, usage: &Usage, active: bool) -> Option<ExitCause> {
         self.pause = if active && self.caps.pids.is_some() { COUNTING } else { SELDOM };
         let cap = self.caps.memory_bytes?;
-        let scratch = Usage::scratch(self.main, self.inside);
+        let scratch = Usage::scratch(self.roots);
         let mut used = usage.resident + scratch;
         if used > cap {
             used = usage.proportional() + scratch;

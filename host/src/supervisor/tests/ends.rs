@@ -117,6 +117,16 @@ async fn it_gets_its_environment_and_three_descriptors() {
 }
 
 #[tokio::test]
+async fn orphans_do_not_stay_as_zombies() {
+    let script = "for i in 1 2 3; do (sleep 0.01 &); done; sleep 0.3; grep -l '^State:.Z' /proc/[0-9]*/status | wc -l";
+    for way in [Way::Own, Way::User] {
+        let Some(host) = host(way).await else { continue };
+        let finished = host.finished(host.confined("/bin/sh", &["-c", script], |_| ())).await;
+        assert_eq!(String::from_utf8_lossy(&finished.stdout).trim(), "0", "{way:?}");
+    }
+}
+
+#[tokio::test]
 async fn interpreters_work() {
     let code =
         "import asyncio, json, multiprocessing, os, pwd, ssl, subprocess, sys, tempfile, threading, urllib.request
