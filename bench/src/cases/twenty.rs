@@ -30,9 +30,8 @@ pub(super) fn run(peers: &Peers, quick: bool, report: &mut Report) -> Result<()>
         }
         sleep(REST);
         let own = pss(host.pid())?.all;
-        let sidecars = sum(&below(host.pid())?)?;
-        let servers = below(host.pid())?.into_iter().map(below).collect::<Result<Vec<_>>>()?.concat();
-        let servers = sum(&servers)?;
+        let (servers, sidecars): (Vec<_>, Vec<_>) = all_below(host.pid())?.into_iter().partition(|pid| is_server(*pid));
+        let (servers, sidecars) = (sum(&servers)?, sum(&sidecars)?);
         host_mib.push(own);
         sidecars_mib.push(sidecars);
         servers_mib.push(servers);
@@ -41,10 +40,28 @@ pub(super) fn run(peers: &Peers, quick: bool, report: &mut Report) -> Result<()>
     }
     report.note(Twenty, "requests at once to the last answer, p50", median(took), "ms");
     report.note(Twenty, "PSS of the host", median(host_mib), "MiB");
-    report.note(Twenty, "PSS of the sidecars, together", median(sidecars_mib), "MiB");
+    report.note(Twenty, "PSS of the sidecars with what confines, together", median(sidecars_mib), "MiB");
     report.note(Twenty, "PSS of the servers, together", median(servers_mib), "MiB");
     report.note(Twenty, "PSS of all", median(all), "MiB");
     Ok(())
+}
+
+/// Whether a process is none that keeps a server: no sidecar, no bubblewrap, and no first process of namespaces.
+fn is_server(process: u32) -> bool {
+    let line = std::fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    let mut words = line.split('\0');
+    let program = words.next().unwrap_or_default();
+    !program.ends_with("bwrap") && !words.next().is_some_and(|word| word.starts_with("__"))
+}
+
+fn all_below(parent: u32) -> Result<Vec<u32>> {
+    let mut found = below(parent)?;
+    let mut seen = 0;
+    while let Some(process) = found.get(seen) {
+        found.extend(below(*process)?);
+        seen += 1;
+    }
+    Ok(found)
 }
 
 fn sum(processes: &[u32]) -> Result<f64> {

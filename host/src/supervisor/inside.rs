@@ -96,10 +96,15 @@ struct Visit {
 impl Visit {
     /// `before` is run by the process that becomes the program.
     fn make(self, before: impl FnMut() -> io::Result<()> + Send + Sync + 'static) {
-        let passage = self.passage.try_clone();
-        if let (Err(error), Ok(passage)) = (self.start(before), passage) {
-            let reason = format!("its start inside namespaces failed: {error}");
-            tell(passage, &Word::NotStarted { errno: errno(&error), reason });
+        let Ok(passage) = self.passage.try_clone() else { return };
+        match self.start(before) {
+            // bubblewrap failed, and says why itself.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
+            Err(error) => {
+                let reason = format!("its start inside namespaces failed: {error}");
+                tell(passage, &Word::NotStarted { errno: errno(&error), reason });
+            }
+            Ok(()) => {}
         }
     }
 
@@ -110,7 +115,7 @@ impl Visit {
         namespaces.join()?;
         if matches!(confinement.egress, Egress::Gate(_)) {
             // Until then the network has no address.
-            hung_up(&mounted)?;
+            wait_for_mounts(&mounted)?;
         }
         let gate = open_gate(&confinement.egress, &mut order.env)?;
         gate.iter().try_for_each(|gate| entry.open(gate))?;
@@ -120,11 +125,12 @@ impl Visit {
         let before = move || {
             before()?;
             inside.join_cgroups()?;
-            hung_up(&mounted)?;
+            wait_for_mounts(&mounted)?;
             inside.join_files()
         };
         match spawn(&order, stdin, entry, before) {
             Ok(_) => send(passage, &Word::Started, gate.as_ref().map(AsFd::as_fd).as_slice())?,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Err(error),
             Err(error) => {
                 namespaces.join_files()?;
                 let reason = || Word::NotStarted { errno: errno(&error), reason: why(&order, &error) };
@@ -174,15 +180,12 @@ fn has_come(socket: &UnixStream, deadline: Instant) -> Result<bool, Down> {
     }
 }
 
-/// Waits until nobody holds the other end.
-fn hung_up(socket: &UnixStream) -> io::Result<()> {
-    // Nothing else shows in it, and it is not asked for.
-    while let Err(error) = poll(&mut [PollFd::new(socket, PollFlags::empty())], None) {
-        if error != Errno::INTR {
-            return Err(error.into());
-        }
-    }
-    Ok(())
+/// Waits until everything is mounted. [`io::ErrorKind::ConnectionReset`] when it never will be.
+fn wait_for_mounts(mut mounted: &UnixStream) -> io::Result<()> {
+    // Nothing is ever written to it.
+    mounted
+        .read_exact(&mut [0])
+        .map_or_else(|error| if error.kind() == io::ErrorKind::UnexpectedEof { Ok(()) } else { Err(error) }, Ok)
 }
 
 /// bubblewrap ended, or hangs, or what was inside said nothing.

@@ -1,7 +1,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io,
+    io::{self, Write},
     net::Shutdown,
     os::{
         fd::AsRawFd,
@@ -47,7 +47,7 @@ pub(in crate::supervisor) struct Making {
     pub(in crate::supervisor) outer: Pid,
     /// Readable when there are namespaces, or never will be.
     pub(in crate::supervisor) made: UnixStream,
-    /// Hangs up when everything is where it belongs, or never will be.
+    /// Ends when everything is where it belongs, and is reset when it never will be.
     pub(in crate::supervisor) mounted: UnixStream,
 }
 
@@ -71,8 +71,10 @@ impl Bubblewrap {
         complaints: Stdio,
         mut before: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
     ) -> io::Result<Making> {
-        // bubblewrap reads it to its end, which has come already, when all is mounted, and closes it then.
+        // bubblewrap reads a byte of it when all is mounted, or at most to its end, and closes it then. When it fails before,
+        // the byte stays unread, and the other end is reset.
         let (mounted, block) = UnixStream::pair()?;
+        (&mounted).write_all(&[0])?;
         mounted.shutdown(Shutdown::Write)?;
         // It writes this one when there are namespaces, and closes it.
         let (made, info) = UnixStream::pair()?;
