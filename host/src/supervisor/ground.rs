@@ -38,6 +38,8 @@ pub(super) struct Ground {
 /// What was found out, for as long as nothing changes that it depends on.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Memo {
+    /// [`Memo::FORM`].
+    form: u32,
     boot: String,
     user: u32,
     /// Device, inode, size and time of change of the program.
@@ -84,8 +86,8 @@ async fn trial(supervisor: &Arc<Supervisor>, program: &Path) -> Result<sandbox::
     let sized = String::from_utf8_lossy(&help.stdout).contains("--size");
     let root = rustix::process::geteuid().is_root();
     let mut failed = String::new();
-    // Root needs no user namespace where it may do what root can; others need one, unless bubblewrap itself is root.
-    for users in [!root, root] {
+    // Root needs no user namespace where it may do what root can; others need one.
+    for users in if root { vec![false, true] } else { vec![true] } {
         let bubblewrap = sandbox::Bubblewrap { program: program.into(), users, sized };
         let egress = Egress::Gate(Gate { variables: [].into(), keeper: super::Gatekeeper::default() });
         let confinement =
@@ -112,6 +114,9 @@ async fn ended(supervisor: &Arc<Supervisor>, spec: ProcessSpec, ground: Ground) 
 }
 
 impl Memo {
+    /// Changes with what is asked of bubblewrap.
+    const FORM: u32 = 2;
+
     fn read(file: &Path, program: &Path) -> Option<sandbox::Bubblewrap> {
         let memo: Self = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
         let bubblewrap = memo.bubblewrap.clone();
@@ -136,7 +141,7 @@ impl Memo {
     fn now(bubblewrap: sandbox::Bubblewrap) -> io::Result<Self> {
         let program = fs::metadata(&bubblewrap.program)?;
         let identity = (program.dev(), program.ino(), program.size(), program.ctime());
-        Ok(Self { boot: boot_id(), user: rustix::process::geteuid().as_raw(), identity, bubblewrap })
+        Ok(Self { form: Self::FORM, boot: boot_id(), user: rustix::process::geteuid().as_raw(), identity, bubblewrap })
     }
 }
 

@@ -16,8 +16,9 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    io::Errno,
-    process::{Pid, WaitOptions, waitpid},
+    io::{DupFlags, Errno, dup3},
+    process::{Pid, Signal, WaitOptions, getpid, getppid, set_parent_process_death_signal, waitpid},
+    stdio::dup2_stdin,
 };
 
 use super::{
@@ -34,11 +35,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Namespaces that a program runs in, by their first process, and when that was started: its pid may be another's later.
 pub(super) struct Inner {
     first: (i32, u64),
+    /// What the first process ends with.
+    _lifeline: OwnedFd,
 }
 
 impl Inner {
-    fn of(first: i32) -> Self {
-        Self { first: (first, tree::stat(first).map_or(0, |stat| stat.started)) }
+    fn new(first: i32, lifeline: OwnedFd) -> Self {
+        Self { first: (first, tree::stat(first).map_or(0, |stat| stat.started)), _lifeline: lifeline }
     }
 
     /// The first process, while it is there.
@@ -64,6 +67,7 @@ pub(super) fn start(
         Down::Told(Report::NotStarted { errno: errno(&error), reason })
     })?;
     let (near, passage) = passage()?;
+    let mut near = OwnedFd::from(near);
     let capped = cgroup.map(|cgroup| cgroup.capped).unwrap_or_default();
     let site = Site { parent: None, inside: true, root: is_machine_root(), capped };
     let entry = Entry::new(&order, site, Some(passage.try_clone()?))?;
@@ -72,11 +76,26 @@ pub(super) fn start(
         return Err(complained());
     }
     let egress = order.confinement.as_ref().map_or(Egress::default(), |confinement| confinement.egress.clone());
-    let namespaces = Namespaces::below(bubblewrap, making.outer, &egress)?;
-    let Some(namespaces) = namespaces else { return Err(complained()) };
-    let inner = Inner::of(namespaces.first);
-    let visit = Visit { order, stdin, entry, namespaces, mounted: making.mounted, passage };
-    let visitor = fork(|| visit.make(before))?;
+    let namespaces = match Namespaces::below(bubblewrap, making.outer, &egress) {
+        Ok(Some(namespaces)) => namespaces,
+        Ok(None) => return Err(complained()),
+        // Its child has ended.
+        Err(error)
+            if [Errno::NOENT, Errno::SRCH].map(|gone| Some(gone.raw_os_error())).contains(&error.raw_os_error()) =>
+        {
+            return Err(complained());
+        }
+        Err(error) => {
+            return Err(Down::Told(Report::NotStarted {
+                errno: Errno::AGAIN.raw_os_error(),
+                reason: shut_out(&error),
+            }));
+        }
+    };
+    let inner = Inner::new(namespaces.first, making.lifeline);
+    let visit = Visit { order, stdin, entry, namespaces, mounted: making.mounted.into(), passage };
+    let sidecar = getpid();
+    let visitor = fork(|| visit.make(sidecar, &mut near, before))?;
     let up = follow(&near, deadline, inner)?.ok_or_else(complained)?;
     // Its child becomes ours with its end.
     let _ = waitpid(Some(visitor), WaitOptions::empty());
@@ -89,20 +108,20 @@ struct Visit {
     stdin: Option<OwnedFd>,
     entry: Entry,
     namespaces: Namespaces,
-    mounted: UnixStream,
+    mounted: Arc<UnixStream>,
     passage: UnixStream,
 }
 
 impl Visit {
     /// `before` is run by the process that becomes the program.
-    fn make(self, before: impl FnMut() -> io::Result<()> + Send + Sync + 'static) {
+    fn make(self, sidecar: Pid, near: &mut OwnedFd, before: impl FnMut() -> io::Result<()> + Send + Sync + 'static) {
         let Ok(passage) = self.passage.try_clone() else { return };
-        match self.start(before) {
+        match leave_alone(sidecar, near).and_then(|()| self.start(before)) {
             // bubblewrap failed, and says why itself.
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
             Err(error) => {
-                let reason = format!("its start inside namespaces failed: {error}");
-                tell(passage, &Word::NotStarted { errno: errno(&error), reason });
+                let reason = shut_out(&error);
+                tell(passage, &Word::NotStarted { errno: Errno::AGAIN.raw_os_error(), reason });
             }
             Ok(()) => {}
         }
@@ -111,7 +130,7 @@ impl Visit {
     fn start(self, mut before: impl FnMut() -> io::Result<()> + Send + Sync + 'static) -> io::Result<()> {
         let Self { mut order, stdin, mut entry, namespaces, mounted, passage } = self;
         let confinement = order.confinement.take().unwrap_or_default();
-        settle(&confinement.caps);
+        settle();
         namespaces.join()?;
         if matches!(confinement.egress, Egress::Gate(_)) {
             // Until then the network has no address.
@@ -120,20 +139,27 @@ impl Visit {
         let gate = open_gate(&confinement.egress, &mut order.env)?;
         gate.iter().try_for_each(|gate| entry.open(gate))?;
         order.confinement = Some(confinement);
+        if let Some(word) = hidden(&order, true) {
+            tell(passage, &word);
+            return Ok(());
+        }
         let namespaces = Arc::new(namespaces);
-        let inside = Arc::clone(&namespaces);
+        let (inside, all) = (Arc::clone(&namespaces), Arc::clone(&mounted));
         let before = move || {
             before()?;
             inside.join_cgroups()?;
-            wait_for_mounts(&mounted)?;
+            wait_for_mounts(&all)?;
             inside.join_files()
         };
         match spawn(&order, stdin, entry, before) {
             Ok(_) => send(passage, &Word::Started, gate.as_ref().map(AsFd::as_fd).as_slice())?,
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Err(error),
             Err(error) => {
+                // Nobody starts anything in what bubblewrap has left: that may be the error.
+                wait_for_mounts(&mounted)?;
                 namespaces.join_files()?;
                 let reason = || Word::NotStarted { errno: errno(&error), reason: why(&order, &error) };
+                // Once more: what there is outside may be hidden here.
                 tell(passage, &hidden(&order, true).unwrap_or_else(reason));
             }
         }
@@ -141,8 +167,22 @@ impl Visit {
     }
 }
 
+/// Has a fork hold nothing of its sidecar by which others see the sidecar's end, and end with it.
+fn leave_alone(sidecar: Pid, near: &mut OwnedFd) -> io::Result<()> {
+    let null = File::open("/dev/null")?;
+    dup2_stdin(&null)?;
+    dup3(&null, near, DupFlags::CLOEXEC)?;
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    if getppid() == Some(sidecar) { Ok(()) } else { Err(Errno::SRCH.into()) }
+}
+
+/// Namespaces are there and cannot be used, for now or for ever.
+fn shut_out(error: &io::Error) -> String {
+    format!("its start inside namespaces failed: {error}")
+}
+
 /// None when the visit ended without a word.
-fn follow(passage: &UnixStream, deadline: Instant, inner: Inner) -> Result<Option<Up>, Down> {
+fn follow(passage: &OwnedFd, deadline: Instant, inner: Inner) -> Result<Option<Up>, Down> {
     let (mut received, mut entered) = (Received::default(), None);
     loop {
         match received.take().transpose()? {
@@ -169,11 +209,13 @@ fn follow(passage: &UnixStream, deadline: Instant, inner: Inner) -> Result<Optio
 }
 
 /// Whether something has come, or the end, before `deadline`.
-fn has_come(socket: &UnixStream, deadline: Instant) -> Result<bool, Down> {
-    let left = deadline.saturating_duration_since(Instant::now());
+fn has_come(socket: impl AsFd, deadline: Instant) -> Result<bool, Down> {
     let lifeline = stdin();
-    let mut events = [PollFd::new(socket, PollFlags::IN), PollFd::new(&lifeline, PollFlags::IN)];
-    let _ = poll(&mut events, Timespec::try_from(left).ok().as_ref());
+    let mut events = [PollFd::new(&socket, PollFlags::IN), PollFd::new(&lifeline, PollFlags::IN)];
+    // A signal that the sidecar shrugs off is no end.
+    while poll(&mut events, Timespec::try_from(deadline.saturating_duration_since(Instant::now())).ok().as_ref())
+        == Err(Errno::INTR)
+    {}
     match events.map(|event| !event.revents().is_empty()) {
         [_, true] => Err(Down::Unwanted),
         [come, false] => Ok(come),

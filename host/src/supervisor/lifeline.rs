@@ -102,7 +102,9 @@ pub(super) async fn start(
     let (pid, enforced) = match reports.next().await {
         Some(Report::Started { pid, enforced }) => (pid, enforced),
         report => {
-            raw.sidecar.gone(Instant::now() + PATIENCE).await;
+            if !raw.sidecar.gone(Instant::now() + PATIENCE).await {
+                orphans::end().await;
+            }
             return Err(match report {
                 Some(Report::NotStarted { errno, reason }) => {
                     Error::new(code(errno), format!("`{label}` could not be started: {reason}"))

@@ -95,6 +95,11 @@ impl Supervisor {
         self.ground().await;
     }
 
+    /// Why a process is confined without namespaces, where that is so.
+    pub async fn without_namespaces(self: &Arc<Self>) -> Option<String> {
+        self.ground().await.without.clone()
+    }
+
     /// Starts a long-running server. Its stderr is read into a ring, at a bounded pace.
     ///
     /// Dropping the future leaves nothing behind.

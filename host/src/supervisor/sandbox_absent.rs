@@ -74,6 +74,7 @@ pub(super) struct Making {
     pub(super) outer: Pid,
     pub(super) made: UnixStream,
     pub(super) mounted: UnixStream,
+    pub(super) lifeline: OwnedFd,
 }
 
 /// Nothing, ever.
@@ -134,7 +135,7 @@ impl Births {
 
 pub(super) fn hurry() {}
 
-pub(super) fn settle(_: &Caps) {}
+pub(super) fn settle() {}
 
 pub(super) fn is_machine_root() -> bool {
     false

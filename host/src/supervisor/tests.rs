@@ -26,6 +26,7 @@ mod bounds;
 mod denials;
 mod ends;
 mod gates;
+mod starts;
 mod ways;
 
 const WELL_BEHAVED: &str = "echo up; exec cat";

@@ -1,4 +1,4 @@
-//! What host, sidecar and entry say to each other, a JSON text a line, with descriptors beside it; the host's end of file
+//! What host and sidecar say to each other, and a process that the sidecar forked to it, a JSON text a line, with descriptors beside it; the host's end of file
 //! says "kill all".
 
 use std::{

@@ -4,7 +4,7 @@ use std::{
     io::{self, Write},
     net::Shutdown,
     os::{
-        fd::AsRawFd,
+        fd::{AsRawFd, OwnedFd},
         unix::{net::UnixStream, process::CommandExt},
     },
     path::{Path, PathBuf},
@@ -49,6 +49,8 @@ pub(in crate::supervisor) struct Making {
     pub(in crate::supervisor) made: UnixStream,
     /// Ends when everything is where it belongs, and is reset when it never will be.
     pub(in crate::supervisor) mounted: UnixStream,
+    /// What the first process ends with.
+    pub(in crate::supervisor) lifeline: OwnedFd,
 }
 
 /// What is at a place inside. Each mount costs a tenth of a millisecond, so that there are as few as will do.
@@ -81,6 +83,7 @@ impl Bubblewrap {
         // Opened here, since the file may be gone or another by now. As descriptor 1 it is still there when nothing of the
         // old tree of files is; bubblewrap passes the first three on and writes to none but the last.
         let own = File::open("/proc/self/exe")?;
+        let (lifeline, held) = io::pipe()?;
         #[expect(clippy::disallowed_methods, reason = "the supervisor is where processes start")]
         let mut command = Command::new(&self.program);
         command
@@ -90,16 +93,15 @@ impl Bubblewrap {
             .env_clear()
             .envs(order.env.get_key_value(ProcessSpec::MARK))
             .current_dir("/")
-            .stdin(Stdio::null())
+            .stdin(lifeline)
             .stdout(own)
             .stderr(complaints);
-        let caps = order.confinement.as_ref().map(|confinement| confinement.caps).unwrap_or_default();
         #[expect(unsafe_code, reason = "std has no other way to run code between fork and exec")]
         // SAFETY: the sidecar has one thread, so that between fork and exec no lock is held by anybody.
         unsafe {
             command.pre_exec(move || {
                 before()?;
-                settle(&caps);
+                settle();
                 fcntl_setfd(&info, FdFlags::empty())?;
                 fcntl_setfd(&block, FdFlags::empty())?;
                 Ok(())
@@ -107,7 +109,7 @@ impl Bubblewrap {
         };
         let id = command.spawn()?.id().cast_signed();
         let outer = Pid::from_raw(id).ok_or_else(|| io::Error::other("a process without an id"))?;
-        Ok(Making { outer, made, mounted })
+        Ok(Making { outer, made, mounted, lifeline: held.into() })
     }
 
     /// What it is to put around a process. `landlock` says that there will be Landlock, too.

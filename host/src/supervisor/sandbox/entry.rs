@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, getppid, setsid};
 use super::{
     births,
     calls::{self, Filters},
-    files::Rules,
+    files::{self, Rules},
     limits::{self, Counted},
     measures::{Capped, Force, measures},
     privileges,
@@ -40,6 +40,8 @@ struct Confined {
     births: Option<Vec<libc::sock_filter>>,
     asked: Option<OwnedFd>,
     filters: Filters,
+    /// Whether Landlock is to be used.
+    landlock: bool,
     /// Taken by the child, which has a copy of its own.
     rules: Option<Rules>,
 }
@@ -47,7 +49,7 @@ struct Confined {
 /// Where an entry is.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::supervisor) struct Site {
-    /// The process that forks, when its death has to be the program's: none within namespaces, which end with it.
+    /// The process that forks, when its death has to be the program's: none within namespaces, whose end is.
     pub(in crate::supervisor) parent: Option<Pid>,
     /// Whether bubblewrap's namespaces are around.
     pub(in crate::supervisor) inside: bool,
@@ -64,6 +66,7 @@ impl Entry {
         let (Some(confinement), Some(passage)) = (order.confinement.clone(), passage) else {
             return Ok(Self { parent, confined: None });
         };
+        let landlock = order.ground.landlock != Some(0);
         let rules = Rules::new(&confinement, order.ground.landlock, inside).map_err(io::Error::other)?;
         let counted = capped.memory || confinement.caps.memory_bytes.is_none();
         let filters = calls::filters(&confinement.egress, inside, counted).map_err(broken)?;
@@ -77,7 +80,8 @@ impl Entry {
         let counts = capped.pids || counted_for == Counted::Own;
         let births = (!counts && confinement.caps.pids.is_some()).then(births::filter);
         let force = Force { namespaces: inside, cgroup: capped, ..Force::default() };
-        let confined = Confined { confinement, passage, force, counted_for, births, asked: None, filters, rules };
+        let confined =
+            Confined { confinement, passage, force, counted_for, births, asked: None, filters, landlock, rules };
         Ok(Self { parent, confined: Some(confined) })
     }
 
@@ -114,7 +118,7 @@ impl Entry {
 impl Confined {
     fn prepare(&mut self) {
         if !self.force.namespaces {
-            limits::settle(&self.confinement.caps);
+            limits::settle();
         }
         limits::weigh_session();
         self.force.counted = limits::confine(&self.confinement.caps, self.counted_for);
@@ -131,16 +135,19 @@ impl Confined {
         }
         force.bare = privileges::drop_all();
         force.landlock = rules.map_or(0, Rules::enforce);
+        if force.namespaces && self.landlock && force.landlock == 0 && files::exist() {
+            // All of `/etc` is there because of it.
+            return Err(io::Error::other("landlock cannot be put in force"));
+        }
         force.seccomp &= seccompiler::apply_filter(&filters.by_number).is_ok();
+        limits::limit_files(&self.confinement.caps);
         let enforced = measures(&self.confinement, *force);
         if self.confinement.strictness == Strictness::Require && enforced.broken().next().is_some() {
             tell(&self.passage, &Word::Refused(enforced));
             return Err(rustix::io::Errno::PERM.into());
         }
-        // A sidecar that is gone shows in the parent's death.
-        let asked = self.asked.take();
-        let _ = send(&self.passage, &Word::Entered(enforced), asked.as_ref().map(AsFd::as_fd).as_slice());
-        Ok(())
+        // Without a sidecar there is nobody to look after the program.
+        send(&self.passage, &Word::Entered(enforced), self.asked.take().as_ref().map(AsFd::as_fd).as_slice())
     }
 }
 

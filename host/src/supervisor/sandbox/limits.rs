@@ -18,13 +18,17 @@ const OOM_SCORE: i32 = 800;
 
 /// What every process below a sidecar has, those of bubblewrap too. A kernel that refuses some of it takes nothing from
 /// what is promised.
-pub(in crate::supervisor) fn settle(caps: &Caps) {
+pub(in crate::supervisor) fn settle() {
     let _ = nice(NICE);
     let score = fs::read_to_string("/proc/self/oom_score_adj").ok().and_then(|text| text.trim().parse().ok());
     if score.is_none_or(|score: i32| score < OOM_SCORE) {
         let _ = fs::write("/proc/self/oom_score_adj", OOM_SCORE.to_string());
     }
     limit(Resource::Core, 0);
+}
+
+/// Last of all: few files may be fewer than are open on the way.
+pub(super) fn limit_files(caps: &Caps) {
     if let Some(files) = caps.files {
         limit(Resource::Nofile, files);
     }

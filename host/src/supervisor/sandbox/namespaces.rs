@@ -38,7 +38,18 @@ impl Namespaces {
         if tree::stat(first).is_none_or(|stat| stat.parent != outer) {
             return Ok(None);
         }
+        let own = File::open("/proc/self/ns")?;
+        let identity = |folder: &File, name: &str| statat(folder, name, AtFlags::empty()).map(|link| link.st_ino);
+        let is_own = |name: &str| Ok::<_, io::Error>(identity(&theirs, name)? == identity(&own, name)?);
         let open = |name: &str| openat(&theirs, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        // What is not around is not to be told of: a wrapper of bubblewrap may be the child.
+        let around = |name: &str| match is_own(name)? {
+            false => Ok(open(name)?),
+            true => Err(io::Error::other(format!(
+                "the child of `{}` has no {name} namespace",
+                bubblewrap.program.display()
+            ))),
+        };
         let made = [
             // The rights to join the others may come with it.
             ("user", Kind::User, bubblewrap.users),
@@ -48,12 +59,10 @@ impl Namespaces {
             ("pid", Kind::ProcessID, true),
         ];
         let made = made.into_iter().filter(|(.., made)| *made);
-        let links = made.map(|(name, kind, _)| Ok((open(name)?, kind))).collect::<io::Result<_>>()?;
+        let links = made.map(|(name, kind, _)| Ok((around(name)?, kind))).collect::<io::Result<_>>()?;
         // Made where it can be: nobody may join one of another user that he is in.
-        let own = File::open("/proc/self/ns")?;
-        let identity = |folder: &File| statat(folder, "cgroup", AtFlags::empty()).map(|link| link.st_ino);
-        let cgroup = if identity(&theirs).ok() == identity(&own).ok() { None } else { Some(open("cgroup")?) };
-        Ok(Some(Self { links, files: open("mnt")?, cgroup, first }))
+        let cgroup = is_own("cgroup").is_ok_and(|own| !own).then(|| open("cgroup")).transpose()?;
+        Ok(Some(Self { links, files: around("mnt")?, cgroup, first }))
     }
 
     /// Goes into all but those of files and cgroups, as soon as there are any. What the caller starts from now on is inside;

@@ -69,9 +69,10 @@ pub(super) fn readable(confinement: &Confinement) -> Vec<PathBuf> {
     existing(system().chain(settings()), confinement)
 }
 
-/// [`readable`] with all of the machine's settings, rather than a look at each that is for everybody.
+/// [`readable`] with all of the machine's settings.
 pub(super) fn readable_and_settings(confinement: &Confinement) -> Vec<PathBuf> {
-    existing(system().chain([PathBuf::from(SETTINGS)]), confinement)
+    // Each of them, too: some are links to elsewhere, as `resolv.conf` often is.
+    existing(system().chain([PathBuf::from(SETTINGS)]).chain(settings()), confinement)
 }
 
 fn existing(paths: impl Iterator<Item = PathBuf>, confinement: &Confinement) -> Vec<PathBuf> {
@@ -125,5 +126,24 @@ fn real(path: PathBuf) -> Vec<PathBuf> {
         Ok(real) if real == path => vec![path],
         Ok(real) => vec![path, real],
         Err(_) => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_setting_links_to_is_readable_with_all_of_them() {
+        let paths = readable_and_settings(&Confinement::default());
+        for setting in settings().filter_map(|setting| fs::canonicalize(setting).ok()) {
+            assert!(paths.iter().any(|path| setting.starts_with(path)), "{}", setting.display());
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let (link, target) = (folder.path().join("link"), folder.path().canonicalize().unwrap().join("target"));
+        fs::write(&target, "").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let nothing = Confinement::default();
+        assert_eq!(existing([link.clone(), folder.path().join("missing")].into_iter(), &nothing), [link, target]);
     }
 }

@@ -121,6 +121,18 @@ async fn open_files() {
 }
 
 #[tokio::test]
+async fn the_fewest_files_that_can_be_asked_for_are_enough_to_start() {
+    for way in ALL {
+        let Some(host) = host(way).await else { continue };
+        let script = "ulimit -n; ls / > /dev/null; echo x > /dev/null";
+        let few = host.confined("/bin/sh", &["-c", script], |confinement| {
+            confinement.caps = Caps { files: Some(16), pids: Some(8), ..caps() };
+        });
+        assert_eq!(host.finished(few).await.stdout, b"16\n", "{way:?}");
+    }
+}
+
+#[tokio::test]
 async fn folders_in_memory_are_bounded() {
     let script = "try:\n    for n in range(64): open(f'/tmp/{n}', 'wb').write(bytes(1 << 20))\nexcept OSError as e: print(e.errno)";
     for way in ALL {

@@ -1,7 +1,5 @@
 //! Confined programs work, and end as others do.
 
-use std::os::unix::fs::PermissionsExt;
-
 use super::{
     ways::{PYTHON, Way, host},
     *,
@@ -226,27 +224,6 @@ async fn its_folder_must_be_one_of_its_own() {
         let error = host.supervisor.spawn(spec).await.unwrap_err();
         assert_eq!(error.code, ErrorCode::Denied, "{way:?}: {error}");
         assert!(error.message.contains("its working folder"), "{way:?}: {error}");
-    }
-}
-
-#[tokio::test]
-async fn what_bubblewrap_fails_at_is_told_and_nothing_was_started() {
-    let Some(host) = host(Way::Own).await else { return };
-    let ground = host.supervisor.ground.get().unwrap().clone();
-    let found = ground.bubblewrap.clone().unwrap();
-    let program = host.folder.path().join("bwrap");
-    fs::write(&program, format!("#!/bin/sh\nexec {} --bind /nonexistent /x \"$@\"\n", found.program.display()))
-        .unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let broken = Ground { bubblewrap: Some(sandbox::Bubblewrap { program: program.clone(), ..found }), ..ground };
-    let trace = host.own().join("trace");
-    for egress in [Egress::None, Egress::Gate(Gate { variables: [].into(), keeper: Gatekeeper::default() })] {
-        let spec = host.confined("/bin/sh", &["-c", "touch trace"], |confinement| confinement.egress = egress.clone());
-        let error = host.supervisor.start_on(spec, lifeline::Stdin::Null, broken.clone()).await.err().unwrap();
-        let complaint = format!("`{}` failed: bwrap: Can't find source path /nonexistent", program.display());
-        assert!(error.message.contains(&complaint), "{error:?}");
-        assert!(!trace.exists());
-        eventually("nothing runs", || host.running().is_empty()).await;
     }
 }
 
