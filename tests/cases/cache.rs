@@ -167,7 +167,27 @@ fn the_doctor_tells_what_works() {
     let uv = programs.into_iter().find(|program| program["name"] == "uv").unwrap();
     assert_eq!((&uv["version"], &uv["problem"]), (&json!("0.13.8"), &Value::Null));
     assert_eq!(report["storage"]["servers"], 0);
+    assert_eq!(report["sandbox"]["setting"], "off");
     assert!(!home.saved_servers().exists(), "it changes nothing");
+}
+
+#[test]
+fn the_doctor_tells_how_servers_are_confined() {
+    let doctor = |sandbox: &str, arguments: &[&str]| {
+        let home = TestHome::new().own_cache().config(&format!("[policy]\nsandbox = \"{sandbox}\"\n"));
+        home.run(&[&["doctor"], arguments].concat())
+    };
+    let report: Value = serde_json::from_str(&stdout(&doctor("best-effort", &["--json"]))).unwrap();
+    assert_eq!((&report["sandbox"]["setting"], &report["sandbox"]["problem"]), (&json!("best-effort"), &Value::Null));
+    let measures = report["sandbox"]["measures"].as_array().unwrap();
+    assert!(measures.iter().any(|one| one["what"] == "memory" && one["by"].is_string()), "{measures:?}");
+    let off = stdout(&doctor("off", &[]));
+    assert!(off.contains("sandbox: off\n  servers run with the rights of the user"), "{off}");
+    // Whether this machine can do all of it is for the supervisor's tests: that it is said is what counts here.
+    let strict = doctor("require", &[]);
+    let shown = stdout(&strict);
+    assert!(shown.contains("sandbox: require"), "{shown}");
+    assert_eq!(shown.contains("NO SERVER CAN BE STARTED"), !strict.status.success(), "{shown}");
 }
 
 #[test]

@@ -8,6 +8,8 @@ use crate::{
     config::{Config, Directories},
     exit::Failure,
     plugins::Runtime,
+    policy::{Ceiling, Demand, Protected},
+    supervisor::{Confinement, Egress, Enforced, Gate, Gatekeeper, Measure, ProcessSpec, Strictness},
 };
 
 /// What works on this machine, and what does not.
@@ -20,6 +22,8 @@ pub struct Checkup {
     pub wanted: Vec<String>,
     /// What each runtime needs, and whether it is there.
     pub runtimes: Vec<LanguageCheck>,
+    /// How far servers are confined.
+    pub sandbox: SandboxCheck,
     /// The folders that are used.
     pub folders: Vec<FolderCheck>,
     /// Where saved servers go.
@@ -54,6 +58,38 @@ pub struct ProgramCheck {
     pub problem: Option<String>,
     /// How to get it.
     pub hint: Option<String>,
+}
+
+/// What holds for a server that is given nothing but a way to hosts.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxCheck {
+    /// `best-effort`, `require` or `off`.
+    pub setting: &'static str,
+    /// What is enforced, by what, and how far; nothing when it is off.
+    pub measures: Vec<MeasureCheck>,
+    /// Why there are no namespaces.
+    pub without: Option<String>,
+    /// Why no server can be started.
+    pub problem: Option<String>,
+}
+
+/// A thing that is confined, or should be.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MeasureCheck {
+    /// `files`, `network`, `memory` and so on.
+    pub what: String,
+    /// By what; none when it is not.
+    pub by: Option<String>,
+    /// How far that falls short.
+    pub short_of: Option<String>,
+}
+
+impl From<Measure> for MeasureCheck {
+    fn from(Measure { what, by, short_of, .. }: Measure) -> Self {
+        Self { what, by, short_of }
+    }
 }
 
 /// A folder that is used.
@@ -92,7 +128,10 @@ impl Checkup {
             [] => self.runtimes.iter().any(|runtime| runtime.usable),
             named => named.iter().all(usable),
         };
-        languages && self.folders.iter().all(|folder| folder.problem.is_none()) && self.storage.problem.is_none()
+        languages
+            && self.sandbox.problem.is_none()
+            && self.folders.iter().all(|folder| folder.problem.is_none())
+            && self.storage.problem.is_none()
     }
 }
 
@@ -104,6 +143,7 @@ pub fn doctor(config: Config, directories: Directories, languages: &[String]) ->
     let plugin = config.storage.plugin.to_string();
     let file = config.file().map(Path::to_path_buf);
     let folders = folders(&directories);
+    let ceiling = Ceiling::of(&config);
     with_app(config, directories, async |app| {
         let main_name = |name: &String| Ok(app.host.plugins.runtime(name)?.1);
         let wanted = languages.iter().map(main_name).collect::<Result<_, Error>>()?;
@@ -111,13 +151,14 @@ pub fn doctor(config: Config, directories: Directories, languages: &[String]) ->
         for runtime in app.host.plugins.runtimes() {
             runtimes.push(language(app, &runtime).await);
         }
+        let sandbox = sandbox(app, &ceiling).await;
         let library = &app.host.library;
         let (servers, problem) = match library.list(&Cx::detached()).await {
             Ok(saved) => (Some(saved.len()), None),
             Err(error) => (None, Some(error.to_string())),
         };
         let storage = StorageCheck { plugin, location: library.location(), servers, problem };
-        Ok(Checkup { file, wanted, runtimes, folders, storage })
+        Ok(Checkup { file, wanted, runtimes, sandbox, folders, storage })
     })
 }
 
@@ -146,6 +187,40 @@ fn program(program: &Program, outcome: Result<Tool, Error>) -> ProgramCheck {
             hint: error.hint.or_else(|| program.install_hint.clone()),
         },
     }
+}
+
+/// Starts this program itself, as a server is started.
+async fn sandbox(app: &App, ceiling: &Ceiling) -> SandboxCheck {
+    let check = SandboxCheck { setting: "off", measures: Vec::new(), without: None, problem: None };
+    let Some(strictness) = ceiling.strictness() else { return check };
+    let setting = if strictness == Strictness::Require { "require" } else { "best-effort" };
+    let (measures, problem) = match enforced(app, ceiling, strictness).await {
+        Ok(enforced) => (enforced.measures.into_iter().map(Into::into).collect(), None),
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    };
+    let without = app.supervisor.without_namespaces().await;
+    SandboxCheck { setting, measures, without, problem }
+}
+
+async fn enforced(app: &App, ceiling: &Ceiling, strictness: Strictness) -> Result<Enforced, Error> {
+    let (permissions, limits) = Default::default();
+    let granted = ceiling.judge(&permissions, &limits, &Protected::default(), Demand::Kept)?.granted;
+    let program = std::env::current_exe()?;
+    let gate = Gate { variables: [].into(), keeper: Gatekeeper::default() };
+    let confinement = Confinement {
+        strictness,
+        read: vec![program.clone()],
+        write: Vec::new(),
+        egress: Egress::Gate(gate),
+        caps: granted.bounds.caps(),
+    };
+    let label = "perennial doctor".into();
+    let (args, env) = (vec!["--version".into()], [].into());
+    let spec = ProcessSpec { label, program, args, env, cwd: "/".into(), confinement: Some(confinement) };
+    let process = app.supervisor.spawn(spec).await?.process;
+    process.kill();
+    process.exited().await;
+    Ok(process.enforced().clone())
 }
 
 fn folders(directories: &Directories) -> Vec<FolderCheck> {

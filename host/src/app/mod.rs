@@ -23,7 +23,7 @@ use std::{
 pub use approve::{Approvable, Review, Revoked, approvable, approve, review, revoke};
 pub use audit::{Wanted, audited};
 pub use command::{Listed, call, check, check_library, collect, deleted, remove, saved, saved_server, serve};
-pub use doctor::{Checkup, FolderCheck, LanguageCheck, ProgramCheck, StorageCheck, doctor};
+pub use doctor::{Checkup, FolderCheck, LanguageCheck, MeasureCheck, ProgramCheck, SandboxCheck, StorageCheck, doctor};
 pub use expose::{Exposed, expose};
 pub use history::{Comparison, Restored, compare, history, restore};
 pub use http::{HttpWish, serve_http};

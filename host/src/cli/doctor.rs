@@ -4,14 +4,14 @@ use clap::Args;
 
 use super::{Common, output};
 use crate::{
-    app::{Checkup, LanguageCheck, ProgramCheck},
+    app::{Checkup, LanguageCheck, ProgramCheck, SandboxCheck},
     exit::{Exit, Failure},
 };
 
 /// Tell what works on this machine, what is missing, and how to get it
 #[derive(Args)]
 #[command(after_help = "Exit code 1 when a folder cannot be written, the saved servers cannot be read, no language \
-                        works, or one that was named does not.")]
+                        works, or one that was named does not, or no server can be started confined.")]
 pub(super) struct Doctor {
     /// Languages that must work; any one will do when none is named
     #[arg(value_name = "LANGUAGE")]
@@ -36,6 +36,7 @@ pub(super) fn render(checkup: &Checkup) -> String {
     for runtime in &checkup.runtimes {
         text += &language(runtime);
     }
+    text += &sandbox(&checkup.sandbox);
     text += "\nfolders\n";
     let folders = checkup.folders.iter().map(|folder| {
         let state = folder.problem.as_ref().map_or_else(|| "writable".into(), |why| format!("NOT WRITABLE: {why}"));
@@ -59,6 +60,24 @@ fn language(check: &LanguageCheck) -> String {
         vec![format!("  {}", program.name), version, found(program)]
     });
     format!("{}: {state}\n{}", check.languages.join(", "), output::table(&rows.collect::<Vec<_>>()))
+}
+
+fn sandbox(check: &SandboxCheck) -> String {
+    let mut text = format!("\nsandbox: {}\n", check.setting);
+    if check.setting == "off" {
+        text += "  servers run with the rights of the user\n";
+    }
+    let rows = check.measures.iter().map(|measure| {
+        let by = measure.by.clone().unwrap_or_else(|| "NOT CONFINED".into());
+        vec![format!("  {}", measure.what), by, measure.short_of.clone().unwrap_or_default()]
+    });
+    text += &output::table(&rows.collect::<Vec<_>>());
+    for (what, why) in [("NO SERVER CAN BE STARTED", &check.problem), ("no namespaces", &check.without)] {
+        if let Some(why) = why {
+            let _ = writeln!(text, "  {what}: {}", output::plain(why));
+        }
+    }
+    text
 }
 
 fn found(program: &ProgramCheck) -> String {

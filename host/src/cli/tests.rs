@@ -7,7 +7,10 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    app::{Checkup, FolderCheck, Installed, LanguageCheck, Listed, ProgramCheck, Restored, StorageCheck, Warmed},
+    app::{
+        Checkup, FolderCheck, Installed, LanguageCheck, Listed, MeasureCheck, ProgramCheck, Restored, SandboxCheck,
+        StorageCheck, Warmed,
+    },
     environment::{Entry, Kind, Pruned},
     library::{Changes, History, HistoryEntry, Lines, VersionState},
     moving::{CopiedServer, Copy, Moved, Outcome, Tally},
@@ -366,6 +369,11 @@ fn a_checkup_tells_what_is_missing_and_how_to_get_it() {
         hint: None,
         ..program("python", true)
     };
+    let measure = |what: &str, by: Option<&str>, short_of: Option<&str>| MeasureCheck {
+        what: what.into(),
+        by: by.map(Into::into),
+        short_of: short_of.map(Into::into),
+    };
     let mut checkup = Checkup {
         file: None,
         wanted: Vec::new(),
@@ -377,6 +385,16 @@ fn a_checkup_tells_what_is_missing_and_how_to_get_it() {
             },
             LanguageCheck { languages: vec!["rust".into()], usable: false, programs: vec![program("cargo", true)] },
         ],
+        sandbox: SandboxCheck {
+            setting: "best-effort",
+            measures: vec![
+                measure("files", Some("landlock"), None),
+                measure("memory", Some("rlimit and watchdog"), Some("bounded, not capped")),
+                measure("network", None, Some("TCP goes everywhere")),
+            ],
+            without: Some("`bwrap` (bubblewrap) is not installed".into()),
+            problem: None,
+        },
         folders: vec![
             FolderCheck { name: "data", path: "/data".into(), problem: None },
             FolderCheck { name: "cache", path: "/cache".into(), problem: Some("Permission denied".into()) },
@@ -390,6 +408,9 @@ fn a_checkup_tells_what_is_missing_and_how_to_get_it() {
     checkup.wanted = vec!["python".into()];
     assert!(checkup.is_well());
     checkup.wanted.push("rust".into());
+    assert!(!checkup.is_well());
+    checkup.wanted.clear();
+    checkup.sandbox.problem = Some("this machine cannot confine it wholly".into());
     assert!(!checkup.is_well());
 }
 
