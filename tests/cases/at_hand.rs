@@ -204,3 +204,23 @@ fn a_name_that_two_servers_have_leads_to_neither() {
     assert!(ids.iter().all(|id| told.contains(id)), "{answer}");
     assert!(contents(&mut host, &format!("perennial://servers/{}/source", ids[0])).contains("echo"));
 }
+
+/// Clients that close with the last answer trip over what comes after it, such as the official Python SDK 1.x.
+#[test]
+fn what_a_call_changed_is_told_before_its_answer() {
+    let home = TestHome::new();
+    let mut host = home.start();
+    let id = host.create_python(echo_server());
+    let mut told = Vec::new();
+    for name in ["one", "two", "three", "four", "five"] {
+        host.request("ping", json!({}));
+        host.forget();
+        host.call("save-server", json!({"serverId": id, "name": name})).ok();
+        told.extend(std::iter::from_fn(|| host.receive_aside()));
+        host.request("ping", json!({}));
+        assert_eq!(host.receive_aside(), None, "after `{name}`");
+    }
+    for method in [CHANGED, "notifications/tools/list_changed"] {
+        assert!(told.iter().any(|message| message["method"] == method), "{method}: {told:?}");
+    }
+}

@@ -1,14 +1,17 @@
 //! What of the host's lists changes, told to those who want to hear it: to sessions as notifications, to clients of
 //! 2026-07-28 as events of a subscription.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use rmcp::{
     Peer, RoleServer,
     model::ResourceUpdatedNotificationParam,
     service::{SubscriptionContext, SubscriptionSendError},
 };
-use tokio::sync::{broadcast, watch};
+use tokio::{
+    sync::{broadcast, mpsc, oneshot, watch},
+    time::timeout,
+};
 
 use crate::{
     host::Host,
@@ -27,6 +30,32 @@ pub(super) enum Change {
     Resource(Place),
 }
 
+/// How long an answer waits for news of what it changed.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// Asks whoever tells a session of changes.
+#[derive(Debug, Clone)]
+pub(super) struct Told(mpsc::UnboundedSender<oneshot::Sender<()>>);
+
+impl Told {
+    /// Waits until everything is told that has changed so far, if anybody tells it. The news of what a call changed come
+    /// before its answer then: clients that close with the last answer trip over what comes after it (the official Python
+    /// SDK 1.x).
+    pub(super) async fn all(&self) {
+        let (done, told) = oneshot::channel();
+        if self.0.send(done).is_ok() {
+            let _ = timeout(PATIENCE, told).await;
+        }
+    }
+}
+
+/// Where nobody tells anything in the order of answers.
+impl Default for Told {
+    fn default() -> Self {
+        Self(mpsc::unbounded_channel().0)
+    }
+}
+
 /// Tells one change after the other.
 pub(super) struct Changes {
     host: Arc<Host>,
@@ -42,16 +71,20 @@ pub(super) struct Changes {
     ready: VecDeque<Change>,
     /// What servers offer has not been looked at since.
     saved: bool,
+    asked: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
 }
 
 impl Changes {
-    /// From now on, as far as they are this client's business.
-    pub(super) async fn new(host: Arc<Host>, registry: &Registry, client: Client) -> Self {
+    /// From now on, as far as they are this client's business; and how to ask whether they were told.
+    pub(super) async fn new(host: Arc<Host>, registry: &Registry, client: Client) -> (Self, Told) {
         let (tools, offers, updates) = (registry.changes(), host.offered.changes(), host.offered.updates());
         let servers = [host.catalog.changes(), host.exposure.saved_changes()];
         let own = (!registry.is_of_one()).then(|| Servers::of(&host, &client));
         let listed = host.offered.listed(host.exposure.shown()).await;
-        Self { host, tools, offers, updates, listed, servers, client, own, ready: VecDeque::new(), saved: false }
+        let (told, asked) = mpsc::unbounded_channel();
+        let ready = VecDeque::new();
+        let saved = false;
+        (Self { host, tools, offers, updates, listed, servers, client, own, ready, saved, asked }, Told(told))
     }
 
     /// The next one; none when there will be no more.
@@ -69,7 +102,7 @@ impl Changes {
             tokio::select! {
                 biased;
                 Ok(()) = plugins.changed() => self.ready.push_back(Change::Tools),
-                // told before anything else is looked at: it stands in front of the answer to the save where it can
+                // told before anything else is looked at
                 Ok(()) = saved.changed() => {
                     self.saved = true;
                     self.ready.push_back(Change::Tools);
@@ -84,6 +117,9 @@ impl Changes {
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => return None,
                 },
+                Some(done) = self.asked.recv() => {
+                    let _ = done.send(());
+                }
                 else => return None,
             }
         }

@@ -145,7 +145,7 @@ impl Server {
     /// Tells a subscription of what changes, until it ends.
     pub(super) async fn subscribed(&self, subscription: &SubscriptionContext) {
         let context = subscription.request_context();
-        let changes = Changes::new(self.host.clone(), &self.registry, client(context)).await;
+        let (changes, _) = Changes::new(self.host.clone(), &self.registry, client(context)).await;
         let subscriptions = Subscriptions::default();
         for uri in subscription.accepted().resource_subscriptions.iter().flatten() {
             let Ok(place) = self.place(uri).await else { continue };

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Reply, Wire,
     caller::Inputs,
-    changes::{Changes, tell_session},
+    changes::{Changes, Told, tell_session},
     conversation::{Round, Subject, converse, is_stateless},
     http::Exchange,
     logging::{Level, Log},
@@ -44,6 +44,8 @@ pub(super) struct Server {
     pub(super) past: Past,
     pub(super) suspended: Suspended,
     pub(super) subscriptions: Subscriptions,
+    /// Whether the client has heard of all changes.
+    told: Told,
     /// The least that the client wants to hear of what is logged.
     level: Mutex<Option<Level>>,
 }
@@ -64,7 +66,7 @@ pub async fn serve(
     let upstream = Upstream::new(reader, writer, host.settings.get().line_bytes, ended.clone());
     let outbox = upstream.outbox();
     // a wire has no token
-    let changes = Changes::new(host.clone(), &registry, Client::default()).await;
+    let (changes, told) = Changes::new(host.clone(), &registry, Client::default()).await;
     let subscriptions = Subscriptions::default();
     let server = Server {
         host,
@@ -72,6 +74,7 @@ pub async fn serve(
         past: Past::Wire { outbox: outbox.clone(), in_flight: upstream.in_flight() },
         suspended: Suspended::default(),
         subscriptions: subscriptions.clone(),
+        told,
         level: Mutex::default(),
     };
     match server.serve_with_ct(upstream, stop).await {
@@ -224,7 +227,7 @@ impl ServerHandler for Server {
         if matches!(self.past, Past::Http) {
             let token = Exchange::of(&context.extensions).and_then(|exchange| exchange.token.clone());
             let client = Client { program: None, token };
-            let changes = Changes::new(self.host.clone(), &self.registry, client).await;
+            let (changes, _) = Changes::new(self.host.clone(), &self.registry, client).await;
             let subscriptions = self.subscriptions.clone();
             tokio::spawn(tell_session(changes, context.peer, move |place| subscriptions.called(place)));
         }
@@ -254,7 +257,12 @@ impl ServerHandler for Server {
         let log = self.log(&aside, &context);
         let reply = converse(&self.suspended, &context, aside.progress(), log, subject, inputs, begin).await;
         aside.flushed().await;
-        match reply? {
+        let reply = reply?;
+        // What a server answers changes nothing of the host's.
+        if !matches!(reply, Reply::Passed(_)) {
+            self.told.all().await;
+        }
+        match reply {
             Reply::Refused { code, message, data } => Err(ErrorData::new(ErrorCode(code), message, data)),
             reply => Ok(CallToolResponse::Complete(self.result(reply, &context))),
         }
@@ -271,6 +279,7 @@ impl Server {
             past: Past::Http,
             suspended: suspended.clone(),
             subscriptions: Subscriptions::default(),
+            told: Told::default(),
             level: Mutex::default(),
         }
     }
