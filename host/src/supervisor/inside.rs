@@ -24,32 +24,12 @@ use rustix::{
 use super::{
     Egress,
     sandbox::{Bubblewrap, Cgroup, Entry, Namespaces, Site, is_machine_root, open_gate, settle},
-    start::{Down, Up, errno, hidden, io_reason, joining, spawn, why},
-    tree,
+    start::{Down, Inner, Up, errno, hidden, io_reason, joining, spawn, why},
     wire::{Order, Received, Report, Word, passage, send, tell},
 };
 
 /// How long bubblewrap, and then the program's start, may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Namespaces that a program runs in, by their first process, and when that was started: its pid may be another's later.
-pub(super) struct Inner {
-    first: (i32, u64),
-    /// What the first process ends with.
-    _lifeline: OwnedFd,
-}
-
-impl Inner {
-    fn new(first: i32, lifeline: OwnedFd) -> Self {
-        Self { first: (first, tree::stat(first).map_or(0, |stat| stat.started)), _lifeline: lifeline }
-    }
-
-    /// The first process, while it is there.
-    pub(super) fn first(&self) -> Option<i32> {
-        let (pid, started) = self.first;
-        tree::stat(pid).filter(|stat| stat.started == started).map(|_| pid)
-    }
-}
 
 /// Starts the program, with the sidecar's own stdout and stderr, and as a child of the sidecar. What can be done while
 /// bubblewrap is at work is done then.

@@ -11,6 +11,7 @@
 //! what it confines.
 
 mod confinement;
+mod descriptors;
 mod exit;
 mod ground;
 mod inside;

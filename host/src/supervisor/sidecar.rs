@@ -17,9 +17,10 @@ use signal_hook::{consts::signal, low_level::pipe};
 
 use super::{
     Confinement, ExitCause,
-    inside::{self, Inner},
+    descriptors::{close_strangers_on_exec, let_go_of_output},
+    inside,
     sandbox::{Births, Cgroup, Watchdog, hurry, stay_awake},
-    start::{self, Down, close_strangers_on_exec, errno, let_go_of_output},
+    start::{self, Down, Inner, errno},
     status::{Circumstances, cause, explain, oom_kills},
     tree::{self, Roots},
     wire::{Order, Received, Report, TERMINATE, send, tell},

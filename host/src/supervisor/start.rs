@@ -2,10 +2,7 @@
 
 use std::{
     io::{self, Write},
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::process::CommandExt,
-    },
+    os::{fd::OwnedFd, unix::process::CommandExt},
     process::{Command, Stdio},
 };
 
@@ -16,8 +13,8 @@ use rustix::{
 
 use super::{
     Enforced,
-    inside::Inner,
     sandbox::{Cgroup, Entry, Site, is_machine_root, open_gate, shows},
+    tree,
     wire::{Order, Received, Report, Word, passage},
 };
 
@@ -29,6 +26,25 @@ pub(super) struct Up {
     /// Where the kernel asks before the program starts a process.
     pub(super) births: Option<OwnedFd>,
     pub(super) inner: Option<Inner>,
+}
+
+/// Namespaces that a program runs in, by their first process, and when that was started: its pid may be another's later.
+pub(super) struct Inner {
+    first: (i32, u64),
+    /// What the first process ends with.
+    _lifeline: OwnedFd,
+}
+
+impl Inner {
+    pub(super) fn new(first: i32, lifeline: OwnedFd) -> Self {
+        Self { first: (first, tree::stat(first).map_or(0, |stat| stat.started)), _lifeline: lifeline }
+    }
+
+    /// The first process, while it is there.
+    pub(super) fn first(&self) -> Option<i32> {
+        let (pid, started) = self.first;
+        tree::stat(pid).filter(|stat| stat.started == started).map(|_| pid)
+    }
 }
 
 /// Why no program runs.
@@ -102,23 +118,6 @@ pub(super) fn spawn(
     };
     let child = command.spawn()?;
     Pid::from_raw(child.id().cast_signed()).ok_or_else(|| io::Error::other("a process without an id"))
-}
-
-/// What the host inherited from its own client (and did not open itself) must not reach a server.
-pub(super) fn close_strangers_on_exec() {
-    #[expect(unsafe_code, reason = "no crate wraps close_range")]
-    // SAFETY: sets a flag on descriptors and closes none. A kernel before 5.11 refuses.
-    unsafe {
-        libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)
-    };
-}
-
-/// Nobody would see the end of the program's output while its parent holds it, too.
-pub(super) fn let_go_of_output() -> io::Result<()> {
-    let null = std::fs::OpenOptions::new().write(true).open("/dev/null")?;
-    rustix::stdio::dup2_stdout(null.as_fd())?;
-    rustix::stdio::dup2_stderr(null.as_fd())?;
-    Ok(())
 }
 
 pub(super) fn errno(error: &io::Error) -> i32 {

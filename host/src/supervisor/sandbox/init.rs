@@ -3,7 +3,7 @@ use std::{io, process::ExitCode};
 use rustix::process::{WaitOptions, wait};
 use signal_hook::consts::signal::SIGCHLD;
 
-use crate::supervisor::start::let_go_of_output;
+use crate::supervisor::descriptors::let_go_of_output;
 
 /// The first process inside bubblewrap's namespaces (`perennial __init`): as long as it is there they are, and when it ends
 /// the kernel kills everything inside. Orphans come to it; since it ignores their deaths, the kernel reaps them.
