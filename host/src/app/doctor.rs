@@ -9,7 +9,7 @@ use crate::{
     exit::Failure,
     plugins::Runtime,
     policy::{Ceiling, Demand, Protected},
-    supervisor::{Confinement, Egress, Enforced, Gate, Gatekeeper, Measure, ProcessSpec, Strictness},
+    supervisor::{Confinement, Egress, Enforced, Gate, Measure, ProcessSpec, Strictness},
 };
 
 /// What works on this machine, and what does not.
@@ -206,12 +206,11 @@ async fn enforced(app: &App, ceiling: &Ceiling, strictness: Strictness) -> Resul
     let (permissions, limits) = Default::default();
     let granted = ceiling.judge(&permissions, &limits, &Protected::default(), Demand::Kept)?.granted;
     let program = std::env::current_exe()?;
-    let gate = Gate { variables: [].into(), keeper: Gatekeeper::default() };
     let confinement = Confinement {
         strictness,
         read: vec![program.clone()],
         write: Vec::new(),
-        egress: Egress::Gate(gate),
+        egress: Egress::Gate(Gate::default()),
         caps: granted.bounds.caps(),
     };
     let label = "perennial doctor".into();

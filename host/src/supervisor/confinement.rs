@@ -44,11 +44,11 @@ pub enum Egress {
 
 /// The one address that a process can connect to: a listening socket inside its own network, which is handed out to the
 /// host.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Gate {
     /// Environment variables that tell the process where it is: `{gate}` in a value becomes `ADDRESS:PORT`.
     pub variables: BTreeMap<String, String>,
-    /// Who serves it.
+    /// Who serves it: nobody by default, and whoever comes is hung up on.
     #[serde(skip)]
     pub keeper: Gatekeeper,
 }

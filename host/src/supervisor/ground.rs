@@ -89,7 +89,7 @@ async fn trial(supervisor: &Arc<Supervisor>, program: &Path) -> Result<sandbox::
     // Root needs no user namespace where it may do what root can; others need one.
     for users in if root { vec![false, true] } else { vec![true] } {
         let bubblewrap = sandbox::Bubblewrap { program: program.into(), users, sized };
-        let egress = Egress::Gate(Gate { variables: [].into(), keeper: super::Gatekeeper::default() });
+        let egress = Egress::Gate(Gate::default());
         let confinement =
             Confinement { read: vec![program.into()], egress, caps: Caps::default(), ..Confinement::default() };
         let spec = ProcessSpec { confinement: Some(confinement), ..spec("--version") };

@@ -55,8 +55,8 @@ pub(super) fn start(
     if !has_come(&making.made, deadline)? {
         return Err(complained());
     }
-    let egress = order.confinement.as_ref().map_or(Egress::default(), |confinement| confinement.egress.clone());
-    let namespaces = match Namespaces::below(bubblewrap, making.outer, &egress) {
+    let egress = order.confinement.as_ref().map_or(&Egress::None, |confinement| &confinement.egress);
+    let namespaces = match Namespaces::below(bubblewrap, making.outer, egress) {
         Ok(Some(namespaces)) => namespaces,
         Ok(None) => return Err(complained()),
         // Its child has ended.

@@ -93,7 +93,7 @@ const MOST: usize = 10_000;
 
 /// Everything below `root`, parents before their children; of a very large tree a part.
 pub(super) fn descendants(root: i32) -> Vec<i32> {
-    walk(children(root), MOST, |_| ())
+    Roots::Below(root).descendants()
 }
 
 /// `roots` and everything below them, shown to `visit` as they are found, each before its children are read; no further

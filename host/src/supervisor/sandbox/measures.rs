@@ -133,7 +133,7 @@ mod tests {
     }
 
     fn gate() -> Egress {
-        Egress::Gate(Gate { variables: [].into(), keeper: crate::supervisor::Gatekeeper::default() })
+        Egress::Gate(Gate::default())
     }
 
     #[test]

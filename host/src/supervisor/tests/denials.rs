@@ -230,5 +230,5 @@ async fn no_privilege_is_left_and_none_can_be_gained() {
 }
 
 fn gate() -> Egress {
-    Egress::Gate(Gate { variables: [].into(), keeper: Gatekeeper::default() })
+    Egress::Gate(Gate::default())
 }

@@ -44,7 +44,7 @@ fn spec(host: &TestHost) -> ProcessSpec {
 async fn what_bubblewrap_fails_at_is_told_and_nothing_was_started() {
     let Some(host) = host(Way::Own).await else { return };
     let broken = wrapped(&host, "--bind /nonexistent /x \"$@\"").await;
-    for egress in [Egress::None, Egress::Gate(Gate { variables: [].into(), keeper: Gatekeeper::default() })] {
+    for egress in [Egress::None, Egress::Gate(Gate::default())] {
         let mut spec = spec(&host);
         spec.confinement.as_mut().unwrap().egress = egress;
         let error = host.supervisor.start_on(spec, lifeline::Stdin::Null, broken.clone()).await.err().unwrap();
